@@ -1,0 +1,1 @@
+"""Fifty published multi-agent systems, in one laboratory."""

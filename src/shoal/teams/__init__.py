@@ -1,0 +1,1 @@
+"""Language-model teams: protocols, routing, topology, message passing."""
