@@ -3,6 +3,7 @@
 from shoal.models.cache import CachedModel, CallCache
 from shoal.models.interface import ChatMessage, Completion, Embedder, Model, Request, TokenLogprob
 from shoal.models.opening import open_embedder, open_model
+from shoal.models.source import SharedModel
 
 __all__ = [
     "CachedModel",
@@ -12,6 +13,7 @@ __all__ = [
     "Embedder",
     "Model",
     "Request",
+    "SharedModel",
     "TokenLogprob",
     "open_embedder",
     "open_model",

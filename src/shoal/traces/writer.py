@@ -25,10 +25,11 @@ class TraceWriter:
     Args:
         path: the ``.jsonl`` file; created with a ``trace.start`` line, or continued if it exists. None keeps no file
             and only hands out ids.
-        run: the run id stamped on every event.
+        run: the run id stamped on every event; ids of events are unique within it.
+        start: write the ``trace.start`` line of a new file; False for parts that are joined into one file later.
     """
 
-    def __init__(self, path: Path | None, run: str) -> None:
+    def __init__(self, path: Path | None, run: str, start: bool = True) -> None:
         self.run = run
         self.path = path
         self._step = 0
@@ -46,7 +47,7 @@ class TraceWriter:
             # A continued file may end in a torn line; a newline closes it, and ids of this writer get their own prefix.
             self._prefix = f"{old:x}."
             self._write(b"\n")
-        else:
+        elif start:
             self.write("trace.start", payload={"schema": SCHEMA_VERSION})
 
     def write(
