@@ -1,0 +1,82 @@
+"""The report of a run: one HTML file with everything in it, to be opened or sent."""
+
+from __future__ import annotations
+
+import base64
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from shoal.runs.folder import RunFolder, write_atomically
+from shoal.runs.plots import save_figures, standard_figures
+from shoal.stats import Estimate, Verdict
+
+if TYPE_CHECKING:
+    from shoal.runs.results import Results
+    from shoal.runs.study import Study
+    from shoal.runs.trials import Summary
+
+MARKS = {
+    Verdict.REPRODUCED: "yes",
+    Verdict.NOT_REPRODUCED: "no",
+    Verdict.INCONCLUSIVE: "open",
+    Verdict.NOT_RUN: "none",
+}
+
+
+def write_report(folder: RunFolder, study: Study[Any], summary: Summary) -> Path:
+    """Write ``plots/*.png`` and ``report.html``; everything a reader sees is escaped.
+
+    Returns the path of the report.
+    """
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    figures = dict(study.plots(summary.results)) if study.plots is not None else {}
+    figures.update({k: v for k, v in standard_figures(summary.results).items() if k not in figures})
+    images = save_figures(figures, folder.path / "plots")
+    environment = Environment(
+        loader=PackageLoader("shoal.runs", "templates"), autoescape=True, undefined=StrictUndefined
+    )
+    environment.filters["figure"] = shown
+    environment.filters["day"] = lambda t: time.strftime("%Y-%m-%d %H:%M", time.localtime(t))
+    page = environment.get_template("report.html").render(
+        info=folder.info,
+        study=study,
+        summary=summary,
+        marks=MARKS,
+        tables=[_table(summary.results, e) for e in summary.results.experiments()],
+        images={name: base64.b64encode(path.read_bytes()).decode() for name, path in images.items()},
+    )
+    target = folder.path / "report.html"
+    write_atomically(target, page.encode())
+    return target
+
+
+def shown(estimate: Estimate | None) -> str:
+    """``0.412 [0.380, 0.447]``, or the bare value where it is exact."""
+    if estimate is None or estimate.n == 0:
+        return "-"
+    value = _number(estimate.value)
+    if estimate.low == estimate.high:
+        return value
+    if estimate.n == 1:
+        return f"{value} [one seed]"
+    return f"{value} [{_number(estimate.low)}, {_number(estimate.high)}]"
+
+
+def _number(x: float) -> str:
+    if x == 0 or 1e-3 <= abs(x) < 1e5:
+        return f"{x:.3f}".rstrip("0").rstrip(".") if abs(x) < 1000 else f"{x:,.0f}"
+    return f"{x:.2e}"
+
+
+def _table(results: Results, experiment: str) -> dict[str, Any]:
+    metrics = results.metrics(experiment)
+    rows = []
+    for variant in results.variants(experiment):
+        cells = []
+        for metric in metrics:
+            seeds = results.seeds(experiment, variant, metric)
+            cells.append(shown(results.mean(experiment, variant, metric)) if seeds else "-")
+        rows.append((variant, cells))
+    return {"experiment": experiment, "metrics": metrics, "rows": rows}
