@@ -42,7 +42,8 @@ class UnknownName(InputError):
 
     def __init__(self, field: str, value: str, known: Iterable[str]) -> None:
         known = sorted(known)
-        near = difflib.get_close_matches(value, known, n=3, cutoff=0.5)
+        near = [name for name in known if value and name.startswith(value)][:3]
+        near = near or difflib.get_close_matches(value, known, n=3, cutoff=0.5)
         mend = f"Did you mean {' or '.join(near)}?" if near else f"Known: {', '.join(known) or 'none'}."
         super().__init__(field, value, mend)
         self.known = known

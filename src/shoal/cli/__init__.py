@@ -1,1 +1,5 @@
 """The command line."""
+
+from shoal.cli.application import main
+
+__all__ = ["main"]

@@ -6,6 +6,7 @@ sentence is true; the verdict follows from where the interval lies, never from t
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -40,8 +41,9 @@ class Check:
     Attributes:
         label: what is compared, in words ("SelfOrg - single, p=0.5").
         estimate: the measured quantity with its interval.
-        above: the claim needs the quantity to be at least this.
-        below: the claim needs the quantity to be at most this.
+        above: the claim needs the quantity to be at least this; more than this where it is 0, because a difference of
+            exactly nothing supports no direction.
+        below: the claim needs the quantity to be at most this; less than this where it is 0.
         needs: fewest independent units for a firm verdict; with fewer the check stays inconclusive.
     """
 
@@ -57,11 +59,11 @@ class Check:
         e = self.estimate
         if e.n < self.needs:
             return Verdict.INCONCLUSIVE
-        inside = (self.above is None or e.low >= self.above) and (self.below is None or e.high <= self.below)
-        if inside:
+        above = -math.inf if self.above is None else math.nextafter(0, 1) if self.above == 0 else self.above
+        below = math.inf if self.below is None else math.nextafter(0, -1) if self.below == 0 else self.below
+        if e.low >= above and e.high <= below:
             return Verdict.REPRODUCED
-        outside = (self.above is not None and e.high < self.above) or (self.below is not None and e.low > self.below)
-        return Verdict.NOT_REPRODUCED if outside else Verdict.INCONCLUSIVE
+        return Verdict.NOT_REPRODUCED if e.high < above or e.low > below else Verdict.INCONCLUSIVE
 
     @property
     def margin(self) -> float:

@@ -12,7 +12,7 @@ from shoal import studies as package
 from shoal.errors import UnknownName
 from shoal.runs.study import Study
 
-_NOT_STUDIES = ("catalogue",)
+_NOT_STUDIES = ("catalogue", "record")
 
 
 @cache

@@ -1,0 +1,149 @@
+"""`shoal list` and `shoal show`: what there is."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Annotated, Any
+
+import typer
+
+from shoal.cli import console
+from shoal.errors import UnknownName
+from shoal.runs.study import SIZES, Study
+
+VOCABULARY = ("actor", "type", "structure", "strategy", "protocol")
+
+
+def list_studies(
+    kind: Annotated[str | None, typer.Option(help="Only systems of this kind (team, benchmark, survey, ...).")] = None,
+    engine: Annotated[str | None, typer.Option(help="Only systems of this engine.")] = None,
+    actor: Annotated[str | None, typer.Option(help="Collaboration vocabulary: who acts.")] = None,
+    type: Annotated[str | None, typer.Option(help="Collaboration vocabulary: cooperation, competition, ...")] = None,
+    structure: Annotated[str | None, typer.Option(help="Collaboration vocabulary: centralized, ...")] = None,
+    strategy: Annotated[str | None, typer.Option(help="Collaboration vocabulary: rule-based, role-based, ...")] = None,
+    protocol: Annotated[str | None, typer.Option(help="Collaboration vocabulary: vote, debate, ...")] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+) -> int:
+    """List the systems with their verdicts from the committed standard runs."""
+    from shoal.studies.catalogue import catalogue
+
+    studies = list(catalogue().values())
+    wanted = {"actor": actor, "type": type, "structure": structure, "strategy": strategy, "protocol": protocol}
+    for field, value in (("kind", kind), ("engine", engine)):
+        if value is not None:
+            known = {getattr(s, field) for s in catalogue().values()}
+            if value not in known:
+                raise UnknownName(f"--{field}", value, known)
+            studies = [s for s in studies if getattr(s, field) == value]
+    for field, value in wanted.items():
+        if value is not None:
+            studies = _with_word(studies, list(catalogue().values()), field, value)
+    rows = [entry(s) for s in studies]
+    if json:
+        console.print_json(rows)
+        return 0
+    console.table(
+        "",
+        ("name", "title", "kind", "paper", "evidence", "verdicts"),
+        [
+            (r["name"], r["title"], r["kind"], r["paper"], ", ".join(r["evidence"]), _counts(r["verdicts"]))
+            for r in rows
+        ],
+    )
+    console.out.print("\nshoal show NAME tells more; shoal run NAME runs it.", style="dim")
+    return 0
+
+
+def show(
+    name: Annotated[str, typer.Argument(help="Name of a system.")],
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+) -> int:
+    """Show one system: mechanism, settings, experiments, claims and verdicts."""
+    from shoal.studies.catalogue import find_study
+    from shoal.studies.record import committed_result
+
+    study = find_study(name)
+    result = committed_result(study.name)
+    verdicts = {c["id"]: c for c in (result or {}).get("claims", [])}
+    document = entry(study) | {
+        "summary": study.summary,
+        "vocabulary": asdict(study.vocabulary),
+        "sizes": {size: study.configure(size).model_dump(mode="json") for size in SIZES},
+        "schema": study.config.model_json_schema(),
+        "experiments": [
+            {"name": e.name, "variants": list(e.variants), "evidence": "model" if e.model else str(e.evidence),
+             "seeds": {size: study.replicates(e, size) for size in SIZES}}
+            for e in study.experiments
+        ],
+        "claims": [
+            {"id": c.id, "statement": c.statement, "experiment": c.experiment, "note": c.note,
+             "verdict": verdicts.get(c.id, {}).get("verdict")}
+            for c in study.claims
+        ],
+    }  # fmt: skip
+    if json:
+        console.print_json(document)
+        return 0
+    console.out.print(f"[bold]{study.title}[/bold]  {study.paper}")
+    console.out.print(study.summary, markup=False)
+    console.table(
+        "\nExperiments",
+        ("name", "evidence", "seeds", "variants"),
+        [(e["name"], e["evidence"], e["seeds"]["standard"], ", ".join(e["variants"])) for e in document["experiments"]],
+        right=("seeds",),
+    )
+    console.table(
+        "\nClaims (verdicts of the committed standard run)",
+        ("id", "verdict", "estimate", "statement"),
+        [
+            (c["id"], console.verdict_text(c["verdict"] or "-"), _figure(verdicts.get(c["id"])), c["statement"])
+            for c in document["claims"]
+        ],
+    )
+    standard = document["sizes"]["standard"]
+    console.table(
+        "\nSettings (--set key=value)",
+        ("key", "standard", "meaning"),
+        [(key, standard[key], field.description or "") for key, field in study.config.model_fields.items()],
+    )
+    return 0
+
+
+def entry(study: Study[Any]) -> dict[str, Any]:
+    """One system as a row of the catalogue."""
+    from shoal.studies.record import committed_result
+
+    result = committed_result(study.name)
+    return {
+        "name": study.name,
+        "title": study.title,
+        "kind": study.kind,
+        "paper": study.paper,
+        "engine": study.engine,
+        "evidence": list(dict.fromkeys("local" if e.model else str(e.evidence) for e in study.experiments)),
+        "verdicts": {c["id"]: c["verdict"] for c in (result or {}).get("claims", [])},
+    }
+
+
+def _with_word(studies: list[Study[Any]], everything: list[Study[Any]], field: str, word: str) -> list[Study[Any]]:
+    attribute = "actors" if field == "actor" else field
+    known = {w for s in everything for w in getattr(s.vocabulary, attribute)}
+    if word not in known:
+        raise UnknownName(f"--{field}", word, known)
+    return [s for s in studies if word in getattr(s.vocabulary, attribute)]
+
+
+def _counts(verdicts: dict[str, str]) -> str:
+    if not verdicts:
+        return "no committed run"
+    order = ("reproduced", "not reproduced", "inconclusive", "not run")
+    counts = [(sum(v == verdict for v in verdicts.values()), verdict) for verdict in order]
+    return ", ".join(f"{n} {verdict}" for n, verdict in counts if n)
+
+
+def _figure(claim: dict[str, Any] | None) -> str:
+    if claim is None or claim.get("estimate") is None:
+        return "-"
+    low, high = claim.get("ci_low"), claim.get("ci_high")
+    interval = f" [{low:.3g}, {high:.3g}]" if low is not None and high is not None and low != high else ""
+    return f"{claim['estimate']:.3g}{interval}"

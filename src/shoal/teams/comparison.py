@@ -1,0 +1,162 @@
+"""`shoal team`: is a team worth it? The team, one call of one agent, and one agent with the team's token budget.
+
+The comparison is an ordinary study, so it has seeds, resume, a trace, plots, a report and verdicts like any other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import Field
+
+from shoal.errors import InputError
+from shoal.runs.budget import Limits
+from shoal.runs.results import Measurements, Results
+from shoal.runs.study import Claim, Experiment, Study, StudyConfig, Trial
+from shoal.stats import Check, mcnemar, mean
+from shoal.tasks.catalogue import open_task
+from shoal.tasks.problem import answer_key
+from shoal.teams.catalogue import open_team
+from shoal.teams.evaluation import answer_all, measurements
+
+EXPERIMENT = "comparison"
+ONE_CALL = "one call"
+
+
+class TeamConfig(StudyConfig):
+    """What `shoal team` was asked to do."""
+
+    team: str = Field(description="Team: a recipe or protocol, with options, or a YAML file")
+    against: str = Field("single", description="What it is compared with: single (equal tokens), or another team")
+    task: str = Field("sums", description="Task set: a generated task, gsm8k, bbh:NAME or a JSONL file")
+    questions: int = Field(32, ge=1, le=100_000, description="Problems per seed")
+    budget_tokens: int | None = Field(
+        None, ge=1, description="Tokens per problem for each system; by default the rival gets what the team used"
+    )
+    temperature: float = Field(0.7, ge=0, le=2, description="Sampling temperature of all systems but the greedy call")
+    max_tokens: int = Field(128, ge=1, description="Longest reply in tokens")
+
+
+def team_study(config: TeamConfig) -> Study[TeamConfig]:
+    """The study that compares the team of ``config`` with what it is set against.
+
+    Raises:
+        InputError: a team, task or option is not usable; checked before anything is run.
+    """
+    plan = open_team(config.team)
+    open_task(config.task)
+    if config.against != "single":
+        open_team(config.against)
+    rival = _rival(config)
+    return Study(
+        name="team",
+        title=f"{plan.name} on {config.task}",
+        paper="own comparison",
+        kind="team",
+        engine="teams",
+        summary=(
+            f"The team {config.team} on {config.questions} problems of {config.task} per seed, beside one greedy call "
+            f"of one agent and {rival} with the same tokens for each problem."
+        ),
+        config=TeamConfig,
+        experiments=[
+            Experiment(name=EXPERIMENT, trial=compare, variants=(plan.name, rival, ONE_CALL), model=True, joint=True)
+        ],
+        claims=[
+            Claim(
+                "team-pays",
+                f"{plan.name} answers more problems than {rival} at the same token budget",
+                EXPERIMENT,
+                lambda results: _checks(results, plan.name, rival),
+            ),
+            Claim(
+                "beats-one-call",
+                f"{plan.name} answers more problems than one greedy call",
+                EXPERIMENT,
+                lambda results: _checks(results, plan.name, ONE_CALL),
+            ),
+        ],
+        seeds={"quick": 1, "standard": 3, "full": 5},
+        vocabulary=plan.vocabulary,
+    )
+
+
+async def compare(trial: Trial[TeamConfig]) -> Mapping[str, Measurements]:
+    """Run the team, then its rival with the same tokens for each problem, then one greedy call."""
+    config = trial.config
+    plan = open_team(config.team)
+    rival_plan = open_team("self-consistency:samples=64" if config.against == "single" else config.against)
+    problems = open_task(config.task).problems(config.questions, trial.derive("problems"))
+    model = trial.need_model(answer_key(problems))
+    common = {"trace": trial.trace, "temperature": config.temperature, "max_tokens": config.max_tokens}
+    seed = trial.derive("session")
+    own = Limits(tokens=config.budget_tokens)
+    team = await answer_all(plan.run, plan.agents, problems, model, seed=seed, limits=own, label=plan.name, **common)  # type: ignore[arg-type]
+    shares = [Limits(tokens=config.budget_tokens or max(1, answered.usage.tokens)) for answered in team]
+    rival = await answer_all(
+        rival_plan.run, rival_plan.agents, problems, model, seed=seed, limits=shares, label=_rival(config), **common  # type: ignore[arg-type]
+    )  # fmt: skip
+    single = open_team("single")
+    common["temperature"] = 0.0
+    once = await answer_all(single.run, single.agents, problems, model, seed=seed, label=ONE_CALL, **common)  # type: ignore[arg-type]
+    return {
+        plan.name: measurements(team),
+        _rival(config): measurements(rival),
+        ONE_CALL: measurements(once),
+    }
+
+
+def system_rows(results: Results) -> list[dict[str, Any]]:
+    """One row per system: accuracy with its interval over problems, total cost, and the slowest problem's seconds."""
+    rows = []
+    for variant in results.variants(EXPERIMENT):
+        values, _ = results.items(EXPERIMENT, variant, "accuracy")
+        accuracy = mean(values)
+        row: dict[str, Any] = {
+            "system": variant,
+            "accuracy": accuracy.value,
+            "ci_low": accuracy.low,
+            "ci_high": accuracy.high,
+            "problems": int(values.size),
+        }
+        for metric in ("tokens", "calls", "messages", "money", "unanswered", "failures"):
+            row[metric] = float(results.items(EXPERIMENT, variant, metric)[0].sum())
+        row["seconds"] = float(results.items(EXPERIMENT, variant, "seconds")[0].max(initial=0.0))
+        rows.append(row)
+    return rows
+
+
+def paired_rows(results: Results) -> list[dict[str, Any]]:
+    """The team against each other system: paired difference in accuracy with interval, and the exact McNemar p."""
+    team, *rivals = results.variants(EXPERIMENT)
+    rows = []
+    for rival in rivals:
+        e = results.difference(EXPERIMENT, team, rival, "accuracy", per_item=True)
+        one, two = (results.items(EXPERIMENT, v, "accuracy")[0] for v in (team, rival))
+        rows.append(
+            {
+                "team": team,
+                "against": rival,
+                "difference": e.value,
+                "ci_low": e.low,
+                "ci_high": e.high,
+                "mcnemar_p": mcnemar(one, two),
+                "n": e.n,
+            }
+        )
+    return rows
+
+
+def _rival(config: TeamConfig) -> str:
+    if config.against == "single":
+        return "single, equal tokens"
+    name = open_team(config.against).name
+    if name == open_team(config.team).name:
+        raise InputError("--against", config.against, "Choose another system than the team itself.")
+    return name
+
+
+def _checks(results: Results, team: str, rival: str) -> list[Check]:
+    difference = results.difference(EXPERIMENT, team, rival, "accuracy", per_item=True)
+    return [Check(f"{team} - {rival}", difference, above=0.0)]

@@ -1,0 +1,21 @@
+"""All tests run offline: any connection that leaves this machine is an error."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from shoal.models.lock import forbid_network
+
+
+@pytest.fixture(autouse=True)
+def no_network() -> Iterator[None]:
+    with forbid_network():
+        yield
+
+
+@pytest.fixture
+def runs(tmp_path: Path) -> Path:
+    return tmp_path / "runs"
