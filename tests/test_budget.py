@@ -57,6 +57,10 @@ def test_money_and_time_stop_the_next_call() -> None:
     budget.settle("a", 1, Usage(calls=1, money=0.02))
     with pytest.raises(BudgetExceeded, match=r"\$0\.01"):
         budget.reserve("a", 1)
+    flying = Budget(Limits(money=0.05))
+    flying.reserve("a", 1, 0.03)
+    with pytest.raises(BudgetExceeded, match="set aside"):
+        flying.reserve("a", 1, 0.03)
     late = Budget(Limits(seconds=1e-9))
     with pytest.raises(BudgetExceeded, match="s is over"):
         late.reserve("a", 1)

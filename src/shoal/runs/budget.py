@@ -38,6 +38,7 @@ class _Account:
     used: Usage = field(default_factory=Usage)
     reserved_tokens: int = 0
     reserved_calls: int = 0
+    reserved_money: float = 0.0
 
 
 class Budget:
@@ -82,8 +83,8 @@ class Budget:
         ]
         return min(left) if left else None
 
-    def reserve(self, agent: str, tokens: int) -> None:
-        """Set aside one call of at most ``tokens`` tokens.
+    def reserve(self, agent: str, tokens: int, money: float = 0.0) -> None:
+        """Set aside one call of at most ``tokens`` tokens and ``money`` US dollars.
 
         Raises:
             BudgetExceeded: it does not fit; the message names the limit.
@@ -99,19 +100,26 @@ class Budget:
                     f"the {whose}'s budget of {limits.tokens} tokens has {limits.tokens - used.tokens} left, "
                     f"the next call may need {tokens}"
                 )
-            if limits.money is not None and used.money >= limits.money:
-                raise BudgetExceeded(f"the {whose}'s budget of ${limits.money:g} is spent")
+            if limits.money is not None:
+                left = limits.money - used.money - account.reserved_money
+                if left <= 0 or money > left:
+                    raise BudgetExceeded(
+                        f"the {whose}'s budget of ${limits.money:g} is spent or set aside for calls under way; "
+                        f"the next call may cost ${money:.2g}"
+                    )
             if limits.seconds is not None and self.elapsed >= limits.seconds:
                 raise BudgetExceeded(f"the {whose}'s budget of {limits.seconds:g} s is over")
         for account in accounts:
             account.reserved_tokens += tokens
             account.reserved_calls += 1
+            account.reserved_money += money
 
-    def settle(self, agent: str, reserved_tokens: int, usage: Usage | None) -> None:
+    def settle(self, agent: str, reserved_tokens: int, usage: Usage | None, reserved_money: float = 0.0) -> None:
         """Replace a reservation by what the call cost; None for a call that failed without cost."""
         for account in self._accounts(agent):
             account.reserved_tokens -= reserved_tokens
             account.reserved_calls -= 1
+            account.reserved_money -= reserved_money
             if usage is not None:
                 account.used.add(usage)
 

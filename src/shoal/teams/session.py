@@ -147,8 +147,9 @@ class Session:
             agent=agent.name,
         )
         reserved = prompt_tokens + longest
+        dearest = model.price(Usage(prompt_tokens, longest, 1))
         try:
-            self.budget.reserve(agent.name, reserved)
+            self.budget.reserve(agent.name, reserved, dearest)
         except BudgetExceeded as error:
             self.trace.write("budget.stop", agent.name, {"reason": str(error)}, parents)
             raise
@@ -159,13 +160,13 @@ class Session:
             if not usage.cached:
                 usage.money = model.price(usage)
         except ModelError as error:
-            self.failures[error.kind] += 1
+            self.failures.update(getattr(error, "failures", None) or {error.kind: 1})
             event = self.trace.write(
                 "model.failure", agent.name, {"failure": error.kind, "error": str(error), "prompt": messages}, parents
             )
             return Reply(agent.name, "", event, failed=error.kind)
         finally:
-            self.budget.settle(agent.name, reserved, usage)
+            self.budget.settle(agent.name, reserved, usage, dearest)
         self.usage.add(usage)
         self.failures.update(completion.failures)
         payload: dict[str, Any] = {"prompt": messages, "text": completion.text, "finish": completion.finish}
