@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: setup demo test test-all lint bench results clean
+.PHONY: setup demo test test-all lint table results bench clean
 
 setup: $(STAMP)
 
@@ -29,6 +29,20 @@ test: lint
 
 test-all: lint
 	$(BIN)/pytest -n 2 -m ''
+
+# The README's table of systems, from results/*.json.
+table: setup
+	$(BIN)/python tools/readme_table.py
+
+# The standard runs of all systems; about half an hour on two cores. Verdicts that are not reproduced are results too.
+results: setup
+	$(BIN)/shoal models pull
+	for name in $$($(BIN)/python -c 'import shoal; print(*shoal.list_studies())'); do \
+		$(BIN)/shoal run $$name --record --fresh || test $$? -eq 1 || exit 1; done
+	$(MAKE) table
+
+bench: setup
+	$(BIN)/shoal bench
 
 clean:
 	rm -rf $(VENV) runs

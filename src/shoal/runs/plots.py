@@ -55,7 +55,8 @@ def standard_figures(results: Results) -> dict[str, Figure]:
     """One figure per experiment: a panel of bars for each of its first metrics."""
     figures = {}
     for experiment in results.experiments():
-        metrics = results.metrics(experiment)[:MOST_PANELS]
+        metrics = [m for m in results.metrics(experiment) if _varies(results, experiment, m)][:MOST_PANELS]
+        metrics = metrics or results.metrics(experiment)[:1]
         rows = (len(metrics) + 1) // 2
         height = 0.7 + 0.24 * len(results.variants(experiment))
         figure, axes = new_figure(min(2, len(metrics)), rows, 5.2, max(1.8, height))
@@ -65,6 +66,12 @@ def standard_figures(results: Results) -> dict[str, Figure]:
             ax.set_visible(False)
         figures[experiment] = figure
     return figures
+
+
+def _varies(results: Results, experiment: str, metric: str) -> bool:
+    """Whether the metric differs between any two variants or seeds; constants need no panel."""
+    seen = {float(x) for v in results.variants(experiment) for x in results.values(experiment, v, metric)}
+    return len(seen) > 1
 
 
 def save_figures(figures: Mapping[str, Any], folder: Path) -> dict[str, Path]:

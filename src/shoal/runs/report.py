@@ -10,11 +10,15 @@ from typing import TYPE_CHECKING, Any
 from shoal.runs.folder import RunFolder, write_atomically
 from shoal.runs.plots import save_figures, standard_figures
 from shoal.stats import Estimate, Verdict
+from shoal.traces import Event, read_trace
 
 if TYPE_CHECKING:
     from shoal.runs.results import Results
     from shoal.runs.study import Study
     from shoal.runs.trials import Summary
+
+LONGEST_SAMPLE = 24
+LONGEST_TEXT = 600
 
 MARKS = {
     Verdict.REPRODUCED: "yes",
@@ -38,12 +42,14 @@ def write_report(folder: RunFolder, study: Study[Any], summary: Summary) -> Path
         loader=PackageLoader("shoal.runs", "templates"), autoescape=True, undefined=StrictUndefined
     )
     environment.filters["figure"] = shown
+    environment.filters["said"] = _said
     environment.filters["day"] = lambda t: time.strftime("%Y-%m-%d %H:%M", time.localtime(t))
     page = environment.get_template("report.html").render(
         info=folder.info,
         study=study,
         summary=summary,
         marks=MARKS,
+        sample=_sample(folder.path / "events.jsonl"),
         tables=[_table(summary.results, e) for e in summary.results.experiments()],
         images={name: base64.b64encode(path.read_bytes()).decode() for name, path in images.items()},
     )
@@ -68,6 +74,27 @@ def _number(x: float) -> str:
     if x == 0 or 1e-3 <= abs(x) < 1e5:
         return f"{x:.3f}".rstrip("0").rstrip(".") if abs(x) < 1000 else f"{x:,.0f}"
     return f"{x:.2e}"
+
+
+def _sample(events: Path) -> list[Event]:
+    """The events of the first task in the trace, or of the first trial that has any; enough to see what went on."""
+    if not events.exists():
+        return []
+    shown: list[Event] = []
+    for event in read_trace(events):
+        if event.kind == "trace.start":
+            continue
+        shown.append(event)
+        if event.kind == "task.end" or len(shown) == LONGEST_SAMPLE:
+            break
+    return shown
+
+
+def _said(event: Event) -> str:
+    """What an event says, cut to what fits a page."""
+    payload = event.payload
+    text = payload.get("text") or payload.get("content") or ", ".join(f"{k}: {v}" for k, v in payload.items())
+    return str(text) if len(str(text)) <= LONGEST_TEXT else str(text)[:LONGEST_TEXT] + " ..."
 
 
 def _table(results: Results, experiment: str) -> dict[str, Any]:

@@ -1,0 +1,51 @@
+"""Every code block of the README and the docs runs: Python as one program per page, `shoal` lines as commands."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from shoal.cli import console
+from shoal.cli.application import run as command
+
+ROOT = Path(__file__).resolve().parents[1]
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+
+
+def blocks(page: Path, language: str) -> list[str]:
+    return [body for kind, body in BLOCK.findall(page.read_text()) if kind == language]
+
+
+@pytest.mark.parametrize("page", [p for p in PAGES if blocks(p, "python")], ids=lambda p: p.name)
+def test_python_blocks_run(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    program = "\n".join(blocks(page, "python"))
+    exec(compile(program, page.name, "exec"), {"__name__": "__docs__"})
+
+
+@pytest.mark.parametrize("page", [p for p in PAGES if blocks(p, "sh")], ids=lambda p: p.name)
+def test_commands_run(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    lines = [line for block in blocks(page, "sh") for line in block.splitlines() if line.startswith("shoal ")]
+    assert lines
+    for line in lines:
+        arguments = shlex.split(line, comments=True)[1:]
+        assert console.guarded(lambda words=arguments: command(words)) == 0, line  # type: ignore[misc]
+
+
+def test_links_between_pages_lead_somewhere() -> None:
+    for page in [*PAGES, ROOT / "ARCHITECTURE.md"]:
+        for target in re.findall(r"\]\(([^)#]+)\)", page.read_text()):
+            if not target.startswith(("http:", "https:")):
+                assert (page.parent / target).exists(), f"{page.name} links to {target}"
+
+
+def test_the_table_of_systems_is_what_the_committed_results_say() -> None:
+    checked = subprocess.run([sys.executable, ROOT / "tools" / "readme_table.py", "--check"], check=False)
+    assert checked.returncode == 0, "run `make table`"
