@@ -36,13 +36,12 @@ def models(context: typer.Context, json: JsonOption = False) -> int:
     from shoal.models.local import status
     from shoal.models.opening import SCHEMES
 
-    local = status()
+    local = [s.as_dict() for s in status()]
     if json:
         console.print_json({"schemes": SCHEMES, "local": local})
         return 0
     console.table("Schemes", ("scheme", "meaning"), list(SCHEMES.items()))
-    columns = ("name", "ready", "size", "file", "mend")
-    console.table("\nLocal models", columns, [tuple(m.get(c, "") or "" for c in columns) for m in local])
+    _tell_local(local)
     return 0
 
 
@@ -121,11 +120,11 @@ def doctor(json: JsonOption = False) -> int:
         missing = [m for m in modules if importlib.util.find_spec(m) is None]
         mend = "" if not missing else f"pip install 'shoal[{extra}]'"
         extras.append({"extra": extra, "ready": not missing, "missing": missing, "mend": mend})
-    document = {
+    document: dict[str, Any] = {
         "machine": machine_facts(),
         "versions": versions(),
         "extras": extras,
-        "models": status(),
+        "models": [s.as_dict() for s in status()],
         "runs": _writable(OUT),
         "free_gib": round(shutil.disk_usage(Path.cwd()).free / 2**30, 1),
     }
@@ -144,9 +143,17 @@ def doctor(json: JsonOption = False) -> int:
         ("extra", "ready", "mend"),
         [(e["extra"], "yes" if e["ready"] else "no", e["mend"]) for e in extras],
     )
-    columns = ("name", "ready", "file", "mend")
-    console.table("\nLocal models", columns, [tuple(m.get(c, "") or "" for c in columns) for m in status()])
+    _tell_local(document["models"])
     return 0
+
+
+def _tell_local(models: list[dict[str, Any]]) -> None:
+    columns = ("name", "what", "licence", "ready", "MB", "mend")
+    rows = [
+        (m["name"], m["title"], m["licence"], "yes" if m["ready"] else "no", m["bytes"] // 10**6 or "-", m["mend"])
+        for m in models
+    ]
+    console.table("\nLocal models", columns, rows, right=("MB",))
 
 
 def _writable(folder: Path) -> str:

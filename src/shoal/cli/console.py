@@ -107,3 +107,9 @@ def guarded(run: Callable[[], int]) -> int:
     except BrokenPipeError:
         sys.stderr.close()
         return 0
+    except Exception as error:
+        if options.debug:
+            raise
+        text = f"shoal: a defect of shoal itself: {type(error).__name__}: {error}. `shoal --debug ...` shows where."
+        err.print(text, style="red", markup=False, soft_wrap=True)
+        return 1

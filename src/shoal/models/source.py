@@ -57,9 +57,13 @@ class SharedModel:
     def unready(self) -> str | None:
         """Why the model cannot be used now, with the command that mends it; None if it can."""
         if self.scheme == "local":
-            from shoal.models.local import unready
+            from shoal.models.local import status
 
-            return unready(self.spec.partition(":")[2])
+            name = self.spec.partition(":")[2]
+            state = next((s for s in status() if s.name == name), None)
+            if state is None:
+                open_model(self.spec)  # raises with the nearest names
+            return None if state is None or state.ready else f"{name} is not ready. Run: {state.mend}"
         try:
             open_model(self.spec)
         except InputError as error:

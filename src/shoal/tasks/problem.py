@@ -53,11 +53,21 @@ class Problem:
 class Task(Protocol):
     """A named source of problems."""
 
-    name: str
-    title: str
+    @property
+    def name(self) -> str:
+        """The spec that opens it."""
+        ...
+
+    @property
+    def title(self) -> str:
+        """What it is, in a few words."""
+        ...
 
     def problems(self, count: int, seed: int) -> Sequence[Problem]:
-        """``count`` problems, distinct where the task has that many; the same (count, seed) gives the same problems."""
+        """``count`` problems, distinct where the task has that many; the same (count, seed) gives the same problems.
+
+        A file of real problems gives those it holds and no more.
+        """
         ...
 
 

@@ -1,0 +1,1 @@
+"""Tasks whose problems are generated: endless, seeded, distinct, with exact answers and plausible wrong ones."""
