@@ -6,9 +6,9 @@ measurements give the same interval.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -16,6 +16,9 @@ from numpy.typing import ArrayLike, NDArray
 LEVEL = 0.95
 RESAMPLES = 4000
 SMALLEST_BOOTSTRAP = 10
+MOST_DISTINCT = 32
+LARGEST_BLOCK = 2_000_000
+_STREAM = 20250714
 
 Alternative = Literal["two-sided", "less", "greater"]
 
@@ -58,8 +61,7 @@ def mean(values: ArrayLike, level: float = LEVEL) -> Estimate:
     x = _finite(values)
     if x.size < SMALLEST_BOOTSTRAP:
         return _student(x, level)
-    index = _resample(x.size)
-    low, high = np.quantile(x[index].mean(axis=1), _tails(level))
+    low, high = np.quantile(_resampled_means(x), _tails(level))
     return Estimate(float(x.mean()), float(low), float(high), x.size, method="bootstrap")
 
 
@@ -91,8 +93,7 @@ def clustered_mean(values: ArrayLike, groups: ArrayLike, level: float = LEVEL) -
     if counts.size < SMALLEST_BOOTSTRAP:
         within = _student(sums / counts, level)
         return Estimate(float(x.mean()), within.low, within.high, counts.size, method="t over clusters")
-    index = _resample(counts.size)
-    means = sums[index].sum(axis=1) / counts[index].sum(axis=1)
+    means = np.concatenate([sums[i].sum(axis=1) / counts[i].sum(axis=1) for i in _resample(counts.size)])
     low, high = np.quantile(means, _tails(level))
     return Estimate(float(x.mean()), float(low), float(high), counts.size, method="cluster bootstrap")
 
@@ -161,14 +162,22 @@ def _tails(level: float) -> tuple[float, float]:
     return (1 - level) / 2, (1 + level) / 2
 
 
-_INDEX: dict[int, NDArray[Any]] = {}
+def _resampled_means(x: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Means of bootstrap resamples of x [n]: [resamples].
+
+    Few distinct values (0/1 outcomes) are drawn as multinomial counts, which is the same distribution at a cost that
+    does not grow with n.
+    """
+    values, counts = np.unique(x, return_counts=True)
+    if values.size <= MOST_DISTINCT < x.size:
+        drawn = np.random.default_rng(_STREAM).multinomial(x.size, counts / x.size, size=RESAMPLES)
+        return np.asarray(drawn @ values / x.size, float)
+    return np.concatenate([x[index].mean(axis=1) for index in _resample(x.size)])
 
 
-def _resample(n: int) -> NDArray[np.intp]:
-    """Bootstrap indices [resamples, n]; kept per n, so that equal sizes share their resamples (common numbers)."""
-    resamples = RESAMPLES if n <= 20_000 else max(400, RESAMPLES * 20_000 // n)
-    if n not in _INDEX:
-        if len(_INDEX) > 8:
-            _INDEX.clear()
-        _INDEX[n] = np.random.default_rng(20250714).integers(0, n, size=(resamples, n), dtype=np.int32)
-    return _INDEX[n]
+def _resample(n: int) -> Iterator[NDArray[np.intp]]:
+    """Bootstrap indices, in blocks [rows, n] that stay small; the same for every sample of that size."""
+    rng = np.random.default_rng(_STREAM)
+    rows = max(1, min(RESAMPLES, LARGEST_BLOCK // n))
+    for start in range(0, RESAMPLES, rows):
+        yield rng.integers(0, n, size=(min(rows, RESAMPLES - start), n))
