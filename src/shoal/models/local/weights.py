@@ -144,8 +144,8 @@ def _one_at_a_time(path: Path) -> Iterator[None]:
 
 
 def _storage_error(card: ModelCard, folder: Path, error: OSError) -> StorageError:
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return full_disk(card, folder / "models")
+    if error.errno in (errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)):
+        return full_disk(card, folder)
     return StorageError(
         f"{folder} cannot be written ({error.strerror or error}): make it writable, or run "
         f"`SHOAL_MODELS=/another/folder shoal models pull {card.name}`."
