@@ -56,7 +56,7 @@ def _product(rng: random.Random) -> Quiz:
     a, b = rng.randint(3, 19), rng.randint(3, 19)
     right = a * b
     wrong = [right + a, right - b, right + 10, right - 1, a + b, right + 2 * a]
-    return f"What is {a} × {b}?", str(right), [str(w) for w in wrong], "easy" if right < 100 else "medium"
+    return f"What is {a} × {b}?", str(right), [str(w) for w in wrong], "easy" if min(a, b) < 10 else "medium"
 
 
 def _divisibility(rng: random.Random) -> Quiz:

@@ -31,7 +31,8 @@ class Sums(GeneratedTask):
             f"What is {' + '.join(map(str, terms))}?",
             str(total),
             [str(wrong) for wrong in near],
-            "easy" if total < 10 else "medium",
+            # From the terms, not the total: routers see tags, and the total is the answer.
+            "easy" if max(terms) <= 5 else "medium",
         )
 
 
