@@ -85,10 +85,12 @@ def team_study(config: TeamConfig) -> Study[TeamConfig]:
 async def compare(trial: Trial[TeamConfig]) -> Mapping[str, Measurements]:
     """Run the team, then its rival with the same tokens for each problem, then one greedy call."""
     config = trial.config
-    plan = open_team(config.team)
-    rival_plan = open_team("self-consistency:samples=64" if config.against == "single" else config.against)
     problems = open_task(config.task).problems(config.questions, trial.derive("problems"))
-    model = trial.need_model(answer_key(problems))
+    key = answer_key(problems)
+    plan = open_team(config.team, answer_key=key)
+    rival = "self-consistency:samples=64" if config.against == "single" else config.against
+    rival_plan = open_team(rival, answer_key=key)
+    model = trial.need_model(key)
     common = {"trace": trial.trace, "temperature": config.temperature, "max_tokens": config.max_tokens}
     seed = trial.derive("session")
     own = Limits(tokens=config.budget_tokens)
