@@ -20,8 +20,9 @@ no meaning for controlled agents and is measured in ``team`` only.
 Thresholds. The page's own are kept: gains of 0.10, shuffled contributions within 0.02 of one agent, the noise gain
 less than half, 85% of the grid. A bound on a gain is asked of the whole interval, not of its centre. The page asks for
 5 seeds of 1,000 questions; 4,000 are used (2,000 in quick), because 1,000 leave the interval of the shuffled
-contributions wider than the 0.02 it is to lie in, and left ``noise`` inconclusive at p = 0.35. Ours: "ties with a vote" means within 0.03 (the page's own simulation
-is up to 0.02 off, with 2,000 questions), and "order like Shapley" means 95% of pairs whose exact values differ by 0.01.
+contributions wider than the 0.02 it is to lie in, and left ``noise`` inconclusive at p = 0.35. Ours: "ties with a
+vote" means within 0.03 (the page's own simulation is up to 0.02 off, with 2,000 questions), and "order like Shapley"
+means 95% of pairs whose exact values differ by 0.01.
 
 Step 9 is itself a vote: the weighted centre of *shuffled* contributions still lies nearest the largest camp, so the
 ablation is judged twice, with the default centre and with the highest contribution, which has no such help.

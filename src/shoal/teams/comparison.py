@@ -5,23 +5,29 @@ The comparison is an ordinary study, so it has seeds, resume, a trace, plots, a 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pydantic import Field
 
-from shoal.errors import InputError
+from shoal.errors import BudgetExceeded, InputError
 from shoal.runs.budget import Limits
 from shoal.runs.results import Measurements, Results
 from shoal.runs.study import Claim, Experiment, Study, StudyConfig, Trial
 from shoal.stats import Check, mcnemar, mean
 from shoal.tasks.catalogue import open_task
-from shoal.tasks.problem import answer_key
+from shoal.tasks.problem import Question, answer_key
+from shoal.teams.agent import Agent
 from shoal.teams.catalogue import open_team
 from shoal.teams.evaluation import answer_all, measurements
+from shoal.teams.outcome import Outcome
+from shoal.teams.protocols.aggregation import Opinion, conclude
+from shoal.teams.protocols.asking import Call, brief, poll
+from shoal.teams.session import Session
 
 EXPERIMENT = "comparison"
 ONE_CALL = "one call"
+MOST_SAMPLES = 1000
 
 
 class TeamConfig(StudyConfig):
@@ -88,8 +94,9 @@ async def compare(trial: Trial[TeamConfig]) -> Mapping[str, Measurements]:
     problems = open_task(config.task).problems(config.questions, trial.derive("problems"))
     key = answer_key(problems)
     plan = open_team(config.team, answer_key=key)
-    rival = "self-consistency:samples=64" if config.against == "single" else config.against
-    rival_plan = open_team(rival, answer_key=key)
+    against_one = config.against == "single"
+    rival_plan = open_team("self-consistency" if against_one else config.against, answer_key=key)
+    rival_team = spend_it_all if against_one else rival_plan.run
     model = trial.need_model(key)
     common = {"trace": trial.trace, "temperature": config.temperature, "max_tokens": config.max_tokens}
     seed = trial.derive("session")
@@ -97,7 +104,7 @@ async def compare(trial: Trial[TeamConfig]) -> Mapping[str, Measurements]:
     team = await answer_all(plan.run, plan.agents, problems, model, seed=seed, limits=own, label=plan.name, **common)  # type: ignore[arg-type]
     shares = [Limits(tokens=config.budget_tokens or max(1, answered.usage.tokens)) for answered in team]
     rival = await answer_all(
-        rival_plan.run, rival_plan.agents, problems, model, seed=seed, limits=shares, label=_rival(config), **common  # type: ignore[arg-type]
+        rival_team, rival_plan.agents, problems, model, seed=seed, limits=shares, label=_rival(config), **common  # type: ignore[arg-type]
     )  # fmt: skip
     single = open_team("single")
     common["temperature"] = 0.0
@@ -148,6 +155,27 @@ def paired_rows(results: Results) -> list[dict[str, Any]]:
             }
         )
     return rows
+
+
+async def spend_it_all(question: Question, agents: Sequence[Agent], session: Session) -> Outcome:
+    """One agent that keeps sampling while its token budget holds another sample of the usual length, then a plurality.
+
+    One sample at a time: calls in flight reserve their longest possible reply, so asking all at once would leave most
+    of the budget unspent and make the baseline weaker than it is.
+    """
+    opinions: list[Opinion] = []
+    while True:
+        left = session.budget.tokens_left(agents[0].name)
+        spent = session.usage.tokens
+        if opinions and (left is None or left < spent / len(opinions)):
+            break
+        try:
+            opinions += await poll(session, question, [Call(agents[0], brief(question, 0))])
+        except BudgetExceeded:
+            break
+        if len(opinions) == MOST_SAMPLES or session.usage.tokens == spent:
+            break  # calls that fail cost nothing and could be repeated for ever
+    return conclude(session, question, opinions, rounds=1)
 
 
 def _rival(config: TeamConfig) -> str:
