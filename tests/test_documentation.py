@@ -32,6 +32,9 @@ def test_python_blocks_run(page: Path, tmp_path: Path, monkeypatch: pytest.Monke
 @pytest.mark.parametrize("page", [p for p in PAGES if blocks(p, "sh")], ids=lambda p: p.name)
 def test_commands_run(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
+    for text in blocks(page, "yaml"):  # a YAML block is the file that its first line names
+        name = text.splitlines()[0].partition(":")[2].strip()
+        (tmp_path / f"{name}.yaml").write_text(text)
     lines = [line for block in blocks(page, "sh") for line in block.splitlines() if line.startswith("shoal ")]
     assert lines
     for line in lines:

@@ -15,6 +15,7 @@ VOCABULARY = ("actor", "type", "structure", "strategy", "protocol")
 
 
 def list_studies(
+    what: Annotated[str, typer.Argument(help="systems, teams (protocols and recipes) or tasks.")] = "systems",
     kind: Annotated[str | None, typer.Option(help="Only systems of this kind (team, benchmark, survey, ...).")] = None,
     engine: Annotated[str | None, typer.Option(help="Only systems of this engine.")] = None,
     actor: Annotated[str | None, typer.Option(help="Collaboration vocabulary: who acts.")] = None,
@@ -24,8 +25,11 @@ def list_studies(
     protocol: Annotated[str | None, typer.Option(help="Collaboration vocabulary: vote, debate, ...")] = None,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> int:
-    """List the systems with their verdicts from the committed standard runs."""
+    """List the systems with their verdicts from the committed standard runs; or the teams, or the tasks."""
     from shoal.studies.catalogue import catalogue
+
+    if what != "systems":
+        return _list_parts(what, json)
 
     studies = list(catalogue().values())
     wanted = {"actor": actor, "type": type, "structure": structure, "strategy": strategy, "protocol": protocol}
@@ -52,6 +56,35 @@ def list_studies(
     )
     console.out.print("\nshoal show NAME tells more; shoal run NAME runs it.", style="dim")
     return 0
+
+
+def _list_parts(what: str, json: bool) -> int:
+    parts = {"teams": _teams, "tasks": _tasks}
+    if what not in parts:
+        raise UnknownName("list", what, ["systems", *parts])
+    rows = parts[what]()
+    if json:
+        console.print_json(rows)
+    else:
+        console.table("", tuple(rows[0]), [tuple(row.values()) for row in rows])
+    return 0
+
+
+def _teams() -> list[dict[str, str]]:
+    from shoal.teams.catalogue import open_team, recipe_names
+    from shoal.teams.protocols import PROTOCOLS
+
+    rows = [{"name": name, "kind": "protocol", "what": entry.title} for name, entry in PROTOCOLS.items()]
+    return rows + [{"name": n, "kind": "recipe", "what": open_team(n).description} for n in recipe_names()]
+
+
+def _tasks() -> list[dict[str, str]]:
+    from shoal.tasks.catalogue import listing
+
+    return [
+        {"name": e.name, "answers": ", ".join(e.kinds), "here": "yes" if e.here else "no", "what": e.title}
+        for e in listing()
+    ]
 
 
 def show(
