@@ -30,9 +30,9 @@ test: lint
 test-all: lint
 	$(BIN)/pytest -n 2 -m ''
 
-# The README's table of systems, from results/*.json.
+# The generated tables of README.md and docs/speed.md.
 table: setup
-	$(BIN)/python tools/readme_table.py
+	$(BIN)/python tools/tables.py
 
 # The standard runs of all systems; about half an hour on two cores. Verdicts that are not reproduced are results too.
 results: setup
