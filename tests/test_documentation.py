@@ -50,5 +50,5 @@ def test_links_between_pages_lead_somewhere() -> None:
 
 
 def test_the_table_of_systems_is_what_the_committed_results_say() -> None:
-    checked = subprocess.run([sys.executable, ROOT / "tools" / "readme_table.py", "--check"], check=False)
+    checked = subprocess.run([sys.executable, ROOT / "tools" / "tables.py", "--check"], check=False)
     assert checked.returncode == 0, "run `make table`"
