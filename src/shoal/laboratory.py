@@ -6,7 +6,7 @@ summary = shoal.team("debate", task="sums", model="http://localhost:8000/v1#my-m
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from shoal.models.source import SharedModel
 from shoal.runs.settings import validate
 from shoal.runs.study import ModelSource, Size, Study
 from shoal.runs.trials import Progress, Summary, run_study
+from shoal.traces import Usage
 
 RUNS = Path("runs")
 
@@ -31,6 +32,7 @@ def run(
     processes: int | None = None,
     fresh: bool = False,
     progress: Progress | None = None,
+    announce: Callable[[str, Usage], None] | None = None,
 ) -> Summary:
     """Run a published system and judge its claims.
 
@@ -45,6 +47,7 @@ def run(
         processes: worker processes; default one per core.
         fresh: begin a new run in any case.
         progress: called with (done, total, label).
+        announce: called before the start with each experiment that can tell its cost, and that cost.
 
     Raises:
         UnknownName: no such system, setting or model.
@@ -56,8 +59,25 @@ def run(
     sources = _sources(study, model, Path(out))
     return run_study(
         study, size=size, seeds=seeds, overrides=settings, sources=sources, out=Path(out), root=root,
-        processes=processes, fresh=fresh, progress=progress,
+        processes=processes, fresh=fresh, progress=progress, announce=announce,
     )  # fmt: skip
+
+
+def forecast(
+    name: str,
+    *,
+    size: Size = "standard",
+    seeds: int | None = None,
+    settings: Mapping[str, Any] | None = None,
+    model: str | None = None,
+    out: Path | str = RUNS,
+) -> dict[str, Usage]:
+    """What the model calls of a system would cost, by experiment; nothing is run. Arguments as for ``run``."""
+    from shoal.runs.trials import expected_cost
+    from shoal.studies.catalogue import find_study
+
+    study = find_study(name)
+    return expected_cost(study, size, seeds, settings, _sources(study, model, Path(out)))
 
 
 def team(

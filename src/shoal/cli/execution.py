@@ -14,6 +14,7 @@ from shoal.runs.study import SIZES, Size, Study
 
 if TYPE_CHECKING:
     from shoal.runs.trials import Summary
+    from shoal.traces import Usage
 
 OUT = Path("runs")
 
@@ -37,6 +38,7 @@ def run(
     root_seed: RootOption = 0,
     processes: Annotated[int | None, typer.Option(help="Worker processes; default one per core.")] = None,
     fresh: FreshOption = False,
+    estimate: Annotated[bool, typer.Option("--estimate", help="Only tell what the model calls would cost.")] = False,
     record: Annotated[bool, typer.Option("--record", help="Also write results/NAME.json of this checkout.")] = False,
     json: JsonOption = False,
 ) -> int:
@@ -45,10 +47,29 @@ def run(
     from shoal.studies.record import commit_result, document, results_folder
 
     study = laboratory.show(name)
+    expected: dict[str, dict[str, float]] = {}
+
+    def announce(experiment: str, usage: Usage) -> None:
+        expected[experiment] = usage.as_dict()
+        console.err.print(
+            f"{experiment}: about {usage.calls} model calls, {usage.tokens} tokens, ${usage.money:.2f}", markup=False
+        )
+
+    if estimate:
+        for experiment, usage in laboratory.forecast(
+            name, size=_size(size), seeds=seeds, settings=parse_assignments(set or []), model=model, out=out
+        ).items():
+            announce(experiment, usage)
+        if json:
+            console.print_json({"name": name, "size": size, "expected": expected})
+        elif not expected:
+            console.out.print("No experiment of this system tells its cost.", markup=False)
+        return 0
     with console.progress_bar(name, quiet=json) as progress:
         summary = laboratory.run(
             name, size=_size(size), seeds=seeds, settings=parse_assignments(set or []), model=model, out=out,
             root=root_seed, processes=processes, fresh=fresh, progress=progress,
+            announce=announce,
         )  # fmt: skip
     if record:
         folder = results_folder()

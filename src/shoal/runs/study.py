@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict
 from shoal.runs.results import Measurements, Results
 from shoal.runs.seeds import Name, derive
 from shoal.stats import Check, Evidence
-from shoal.traces import TraceWriter
+from shoal.traces import TraceWriter, Usage
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -123,6 +123,7 @@ class Experiment(Generic[C]):
         joint: one call measures all variants on a seed and returns a mapping from variant to measurements; for
             baselines whose budget is what the treatment spent.
         skip: reason why it cannot run here with that config (a data set is absent), or None.
+        forecast: what one trial is expected to cost (calls, tokens, money), told before a run starts.
         default_model: model spec used when the user names none.
     """
 
@@ -135,6 +136,7 @@ class Experiment(Generic[C]):
     vectorised: bool = False
     joint: bool = False
     skip: Callable[[C], str | None] | None = None
+    forecast: Callable[[Trial[C]], Usage] | None = None
     default_model: str = "local:smollm2"
 
 

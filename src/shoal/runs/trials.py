@@ -41,7 +41,7 @@ from shoal.runs.study import (
     TrialFunction,
 )
 from shoal.stats import Finding, Verdict, judge
-from shoal.traces import TraceWriter, read_trace, write_parquet
+from shoal.traces import TraceWriter, Usage, read_trace, write_parquet
 
 CONCURRENT_TRIALS = 16
 """Model trials in flight at once; each fans out further, so this is enough to fill batches."""
@@ -100,6 +100,7 @@ def run_study(
     progress: Progress | None = None,
     fresh: bool = False,
     facts: Mapping[str, Any] | None = None,
+    announce: Callable[[str, Usage], None] | None = None,
 ) -> Summary:
     """Run a study, or finish one that was interrupted.
 
@@ -115,6 +116,8 @@ def run_study(
         progress: called as trials end.
         fresh: start a new run even if an unfinished one of the same kind could be continued.
         facts: more to write to ``run.json``.
+        announce: called before anything is run with each experiment that can tell its cost, and that cost; an error
+            raised there ends the run before it begins.
 
     Raises:
         InputError: a setting is not usable.
@@ -126,6 +129,9 @@ def run_study(
         raise InputError("--seeds", seeds, "Use at least 1.")
     config = study.configure(size, overrides)
     plan = _Plan(study, config, size, seeds, root, dict(sources or {}))
+    if announce is not None:
+        for name, usage in plan.forecast().items():
+            announce(name, usage)
     folder = None if fresh else RunFolder.resumable(out, plan.identity)
     if folder is None:
         folder = RunFolder.create(out, study.name, plan.identity, kind="study", **plan.facts(), **(facts or {}))
@@ -141,6 +147,17 @@ def run_study(
         raise
     finally:
         folder.release()
+
+
+def expected_cost(
+    study: Study[Any],
+    size: Size,
+    seeds: int | None = None,
+    overrides: Mapping[str, Any] | None = None,
+    sources: Mapping[str, ModelSource] | None = None,
+) -> dict[str, Usage]:
+    """Experiment -> what its model calls are expected to cost, for experiments that can tell; runs nothing."""
+    return _Plan(study, study.configure(size, overrides), size, seeds, 0, dict(sources or {})).forecast()
 
 
 class _Plan:
@@ -202,6 +219,14 @@ class _Plan:
                 batches = [tuple(left)] if e.vectorised and left else [(s,) for s in left]
                 jobs += [(e, Job(e.name, variant, batch)) for batch in batches]
         return jobs
+
+    def forecast(self) -> dict[str, Usage]:
+        """What each experiment that can tell is expected to cost, all trials together."""
+        expected: dict[str, Usage] = {}
+        for e, job in self.jobs({}):
+            if e.forecast is not None:
+                expected.setdefault(e.name, Usage()).add(e.forecast(self.trial(job, _silent(job))))
+        return expected
 
     def trial(self, job: Job, trace: TraceWriter) -> Trial[Any]:
         return Trial(

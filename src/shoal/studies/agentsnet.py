@@ -36,14 +36,15 @@ from shoal.stats import Check, Estimate, Evidence, exact, fisher, mean, paired_d
 from shoal.teams.message_passing import (
     GRADED,
     TASKS,
+    Case,
     Graph,
     Knobs,
     Style,
     Task,
-    TaskRun,
     by_size,
     central_answers,
     estimate_language,
+    language_measurements,
     make_graph,
     random_answers,
     rounds_for,
@@ -54,7 +55,7 @@ from shoal.teams.message_passing import (
     solved,
 )
 from shoal.teams.session import Session
-from shoal.traces import TraceWriter
+from shoal.traces import TraceWriter, Usage
 
 Family = Literal["WS", "BA", "DT"]
 BASELINES = ("random", "no-communication", "central")
@@ -236,7 +237,6 @@ def chance(trial: Trial[AgentsNetConfig]) -> Measurements:
 async def language(trial: Trial[AgentsNetConfig]) -> Measurements:
     """The run's language model under the published protocol; all graphs and tasks at once, so that calls batch."""
     config = trial.config
-    model = trial.need_model()
     cases = list(_language_cases(trial))
     if trial.variant in ("random", "central"):
         runs = []
@@ -245,59 +245,52 @@ async def language(trial: Trial[AgentsNetConfig]) -> Measurements:
             for n, i, g, task in cases
         ]
     else:
-        style = Style(config.chain_of_thought, trial.variant == "constrained-json", config.reply_tokens)
-        rule = "none" if trial.variant == "no-communication" else "paper"
-        plans = []
-        for n, i, graph, task in cases:
-            session = Session(
-                model=model,
-                trace=trial.trace,
-                seed=trial.derive("session", n, i, task),
-                temperature=config.temperature,
-                max_tokens=config.reply_tokens,
-            )
-            plans.append((graph, task, rounds_for(task, graph, rule), session))
-        estimates = [estimate_language(*plan, style) for plan in plans]
-        facts = {"calls": sum(e.calls for e in estimates), "money": sum(e.money for e in estimates)}
+        style, plans = _language_plans(trial)
+        usage = forecast(trial)
+        facts = {"calls": usage.calls, "tokens": usage.tokens, "money": usage.money}
         trial.trace.write("decision", payload={"decision": "cost of all tasks, estimated", **facts})
         runs = await asyncio.gather(*(run_language(*p, style=style, max_nodes=config.max_nodes) for p in plans))
         scores = [np.array([run.soft]) for run in runs]
-    return _language_measurements(cases, scores, runs)
+    return language_measurements(cases, scores, runs)
 
 
-_Case = tuple[int, int, Graph, str]
+def forecast(trial: Trial[AgentsNetConfig]) -> Usage:
+    """What one language trial is expected to cost if no reply needs repair."""
+    if trial.variant in ("random", "central"):
+        return Usage()
+    style, plans = _language_plans(trial)
+    total = Usage()
+    for plan in plans:
+        e = estimate_language(*plan, style)
+        total.add(Usage(e.prompt_tokens, e.completion_tokens, e.calls, 0.0, e.money))
+    return total
 
 
-def _language_cases(trial: Trial[AgentsNetConfig]) -> Iterator[_Case]:
+def _language_plans(trial: Trial[AgentsNetConfig]) -> tuple[Style, list[tuple[Graph, Task, int, Session]]]:
+    """How the model is asked, and (graph, task, rounds, session) of each case."""
+    config = trial.config
+    model = trial.need_model()
+    style = Style(config.chain_of_thought, trial.variant == "constrained-json", config.reply_tokens)
+    rule = "none" if trial.variant == "no-communication" else "paper"
+    plans = []
+    for n, i, graph, task in _language_cases(trial):
+        session = Session(
+            model=model,
+            trace=trial.trace,
+            seed=trial.derive("session", n, i, task),
+            temperature=config.temperature,
+            max_tokens=config.reply_tokens,
+        )
+        plans.append((graph, task, rounds_for(task, graph, rule), session))
+    return style, plans
+
+
+def _language_cases(trial: Trial[AgentsNetConfig]) -> Iterator[Case]:
     config = trial.config
     for n in config.language_sizes:
         for i, graph in enumerate(_graphs(trial, config.language_families, n, config.language_graphs)):
             for task in config.language_tasks:
                 yield n, i, graph, task
-
-
-def _language_measurements(
-    cases: Sequence[_Case], scores: Sequence[NDArray[np.float64]], runs: Sequence[TaskRun]
-) -> Measurements:
-    found: dict[str, list[float]] = {}
-    by_graph: dict[tuple[int, int], list[tuple[float, float]]] = {}
-    for (n, i, _, task), values in zip(cases, scores, strict=True):
-        soft, whole = float(values.mean()), float(solved(values).mean())
-        found.setdefault(f"soft-{task}-n{n}", []).append(soft)
-        found.setdefault(f"solved-{task}-n{n}", []).append(whole)
-        by_graph.setdefault((n, i), []).append((soft, whole))
-    for (n, _), pairs in by_graph.items():
-        soft, whole = np.mean(pairs, axis=0)
-        found.setdefault(f"agentsnet-soft-n{n}", []).append(float(soft))
-        found.setdefault(f"agentsnet-solved-n{n}", []).append(float(whole))
-    for run in runs:
-        outboxes = run.n * run.rounds
-        if outboxes:
-            found.setdefault("unreadable-outboxes", []).append(run.failed("outbox unreadable") / outboxes)
-            found.setdefault("messages-per-outbox", []).append(run.messages / outboxes)
-            found.setdefault("misaddressed", []).append(run.dropped.get("not a neighbour", 0) / outboxes)
-        found.setdefault("unreadable-answers", []).append(run.failed("answer unreadable") / run.n)
-    return found
 
 
 # --- claims ---------------------------------------------------------------------------------------------------------
@@ -498,6 +491,7 @@ STUDY = Study(
             evidence=Evidence.LOCAL,
             seeds={"quick": 1, "standard": 1, "full": 3},
             model=True,
+            forecast=forecast,
         ),
     ),
     claims=(

@@ -44,12 +44,13 @@ class LocalModel(Model):
     """A small model on this machine's processor; evidence "local".
 
     Concurrent calls are written in one batch. Same prompt, seed and temperature give the same text, whatever else is
-    in the batch (profile "exact"). Log-probabilities are those of the written tokens; the engine offers no
-    alternatives, so ``TokenLogprob.top`` stays empty. A ``schema`` constrains the reply token by token.
+    in the batch (profile "exact"). Log-probabilities are the model's own for the tokens it wrote, before temperature;
+    the engine offers no alternatives, so ``TokenLogprob.top`` stays empty. A ``schema`` constrains the reply token by
+    token, with its properties in the order given.
 
     Args:
         card: which model.
-        profile: "exact", or "fast" for OpenVINO's own defaults (1.8 times the speed, other arithmetic).
+        profile: "exact", or "fast" for OpenVINO's own defaults (about twice the speed, other arithmetic).
 
     Raises:
         InputError: it has not been pulled, or the extra is not installed.

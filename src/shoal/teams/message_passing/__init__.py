@@ -26,7 +26,7 @@ from shoal.teams.message_passing.language import Style, estimate_language, run_l
 from shoal.teams.message_passing.outcomes import TaskRun
 from shoal.teams.message_passing.problems import GRADED, TASKS, Task, answer_options, decode, encode, rounds_for
 from shoal.teams.message_passing.scoring import AgentsNetScore, agentsnet_score, score, score_answers, solved
-from shoal.teams.message_passing.tables import by_size, score_figures, score_table
+from shoal.teams.message_passing.tables import Case, by_size, language_measurements, score_figures, score_table
 from shoal.teams.message_passing.transcripts import edge_traffic, plot_traffic, transcript
 
 __all__ = [
@@ -36,6 +36,7 @@ __all__ = [
     "Agent",
     "AgentsNetScore",
     "AsyncAgent",
+    "Case",
     "Conversation",
     "CostEstimate",
     "Graph",
@@ -59,6 +60,7 @@ __all__ = [
     "estimate_cost",
     "estimate_language",
     "graph_from_edges",
+    "language_measurements",
     "make_graph",
     "plot_traffic",
     "random_answers",

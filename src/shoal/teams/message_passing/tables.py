@@ -13,12 +13,49 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shoal.runs.results import Results
-from shoal.teams.message_passing.problems import TASKS
-from shoal.teams.message_passing.scoring import agentsnet_score
+from shoal.teams.message_passing.graphs import Graph
+from shoal.teams.message_passing.outcomes import TaskRun
+from shoal.teams.message_passing.problems import TASKS, Task
+from shoal.teams.message_passing.scoring import agentsnet_score, solved
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+
+
+Case = tuple[int, int, Graph, Task]
+"""Number of nodes, index of the graph among those of its size, the graph, the task."""
+
+
+def language_measurements(
+    cases: Sequence[Case], scores: Sequence[NDArray[np.float64]], runs: Sequence[TaskRun]
+) -> dict[str, list[float]]:
+    """Scores of each case by task and size, and how much of what was said could be read.
+
+    Args:
+        cases: what was played.
+        scores: soft scores of each case [draws]; one draw where a team played it once.
+        runs: the teams' runs, in the order of the cases; empty for baselines that do not talk.
+    """
+    found: dict[str, list[float]] = {}
+    by_graph: dict[tuple[int, int], list[tuple[float, float]]] = {}
+    for (n, i, _, task), values in zip(cases, scores, strict=True):
+        soft, whole = float(values.mean()), float(solved(values).mean())
+        found.setdefault(f"soft-{task}-n{n}", []).append(soft)
+        found.setdefault(f"solved-{task}-n{n}", []).append(whole)
+        by_graph.setdefault((n, i), []).append((soft, whole))
+    for (n, _), pairs in by_graph.items():
+        soft, whole = np.mean(pairs, axis=0)
+        found.setdefault(f"agentsnet-soft-n{n}", []).append(float(soft))
+        found.setdefault(f"agentsnet-solved-n{n}", []).append(float(whole))
+    for run in runs:
+        outboxes = run.n * run.rounds
+        if outboxes:
+            found.setdefault("unreadable-outboxes", []).append(run.failed("outbox unreadable") / outboxes)
+            found.setdefault("messages-per-outbox", []).append(run.messages / outboxes)
+            found.setdefault("misaddressed", []).append(run.dropped.get("not a neighbour", 0) / outboxes)
+        found.setdefault("unreadable-answers", []).append(run.failed("answer unreadable") / run.n)
+    return found
 
 
 def score_table(results: Results, experiment: str, size: int | None = None) -> str:
