@@ -114,7 +114,7 @@ def team(
         console.print_json(document(summary) | rows)
     else:
         _tell_team(summary)
-    return 1 if summary.failures else 0
+    return 1 if summary.failures or _unanswered(summary) else 0
 
 
 def demo(
@@ -172,6 +172,22 @@ def _tell(study: Study[Any], summary: Summary) -> None:
     _tell_rest(summary)
 
 
+def _unanswered(summary: Summary) -> bool:
+    """Whether the model answered nothing at all; says so, with what to look at."""
+    from shoal.teams.comparison import system_rows
+
+    rows = system_rows(summary.results)
+    if not rows or any(r["calls"] for r in rows):
+        return False
+    kinds = ", ".join(dict.fromkeys(kind for r in rows for kind in r["failures_by_kind"]))
+    spec = ", ".join(summary.folder.info["models"].values())
+    console.err.print(
+        f"shoal: {spec} answered none of the calls ({kinds}). Check --model, and that its server runs.",
+        style="red", markup=False,
+    )  # fmt: skip
+    return True
+
+
 def _tell_rest(summary: Summary) -> None:
     for name, reason in summary.skipped.items():
         console.out.print(f"not run: {name}: {reason}", style="yellow", markup=False)
@@ -193,14 +209,14 @@ def _tell_team(summary: Summary) -> None:
     console.out.print(f"{info['title']}, agents on {models}", style="bold", markup=False)
     console.table(
         "",
-        ("system", "accuracy [95%]", "tokens", "calls", "messages", "seconds", "unanswered", "failures"),
+        ("system", "accuracy [95%]", "tokens", "calls", "messages", "slowest s", "unanswered", "failures"),
         [
             (r["system"], f"{r['accuracy']:.3f} [{r['ci_low']:.3f}, {r['ci_high']:.3f}]", f"{r['tokens']:.0f}",
              f"{r['calls']:.0f}", f"{r['messages']:.0f}", f"{r['seconds']:.1f}", f"{r['unanswered']:.0f}",
-             f"{r['failures']:.0f}")
+             ", ".join(f"{n:.0f} {kind}" for kind, n in r["failures_by_kind"].items()) or "0")
             for r in system_rows(summary.results)
         ],
-        right=("tokens", "calls", "messages", "seconds", "unanswered", "failures"),
+        right=("tokens", "calls", "messages", "slowest s", "unanswered"),
     )  # fmt: skip
     for row in paired_rows(summary.results):
         low, high = row["ci_low"], row["ci_high"]

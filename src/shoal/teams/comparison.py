@@ -19,7 +19,7 @@ from shoal.tasks.catalogue import open_task
 from shoal.tasks.problem import Question, answer_key
 from shoal.teams.agent import Agent
 from shoal.teams.catalogue import open_team
-from shoal.teams.evaluation import answer_all, measurements
+from shoal.teams.evaluation import FAILURE, answer_all, measurements
 from shoal.teams.outcome import Outcome
 from shoal.teams.protocols.aggregation import Opinion, conclude
 from shoal.teams.protocols.asking import Call, brief, poll
@@ -131,6 +131,11 @@ def system_rows(results: Results) -> list[dict[str, Any]]:
         }
         for metric in ("tokens", "calls", "messages", "money", "unanswered", "failures"):
             row[metric] = float(results.items(EXPERIMENT, variant, metric)[0].sum())
+        row["failures_by_kind"] = {
+            metric.removeprefix(FAILURE): float(results.items(EXPERIMENT, variant, metric)[0].sum())
+            for metric in results.metrics(EXPERIMENT)
+            if metric.startswith(FAILURE) and results.seeds(EXPERIMENT, variant, metric)
+        }
         row["seconds"] = float(results.items(EXPERIMENT, variant, "seconds")[0].max(initial=0.0))
         rows.append(row)
     return rows

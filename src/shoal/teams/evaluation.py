@@ -19,6 +19,8 @@ from shoal.teams.session import Session
 from shoal.traces import TraceWriter, Usage
 
 CONCURRENT_QUESTIONS = 64
+FAILURE = "failure: "
+"""Prefix of the metrics that count failures of one kind."""
 
 
 @dataclass(slots=True)
@@ -115,7 +117,8 @@ async def answer_one(team: Team, agents: Sequence[Agent], problem: Problem, sess
 
 
 def measurements(answers: Sequence[Answered]) -> Mapping[str, list[float]]:
-    """Per-problem metrics: accuracy, tokens, calls, messages, seconds, money, unanswered, failures."""
+    """Per-problem metrics: accuracy, tokens, calls, messages, seconds, money, unanswered, failures in all and by kind."""
+    kinds = sorted({kind for a in answers for kind in a.failures})
     return {
         "accuracy": [float(a.correct) for a in answers],
         "tokens": [float(a.usage.tokens) for a in answers],
@@ -126,4 +129,5 @@ def measurements(answers: Sequence[Answered]) -> Mapping[str, list[float]]:
         "money": [a.usage.money for a in answers],
         "unanswered": [float(a.outcome.answer is None) for a in answers],
         "failures": [float(sum(a.failures.values())) for a in answers],
+        **{f"{FAILURE}{kind}": [float(a.failures[kind]) for a in answers] for kind in kinds},
     }
