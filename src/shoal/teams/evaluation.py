@@ -117,7 +117,7 @@ async def answer_one(team: Team, agents: Sequence[Agent], problem: Problem, sess
 
 
 def measurements(answers: Sequence[Answered]) -> Mapping[str, list[float]]:
-    """Per-problem metrics: accuracy, tokens, calls, messages, seconds, money, unanswered, failures in all and by kind."""
+    """Per-problem metrics: accuracy, tokens, calls, messages, seconds, money, unanswered, failures by kind."""
     kinds = sorted({kind for a in answers for kind in a.failures})
     return {
         "accuracy": [float(a.correct) for a in answers],
