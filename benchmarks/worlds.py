@@ -27,7 +27,8 @@ PAIRS = [
     ("spread", "MPE_simple_spread_v3", {}),
     ("spread:count=10", "MPE_simple_spread_v3", {"num_agents": 10, "num_landmarks": 10}),
     ("tag", "MPE_simple_tag_v3", {}),
-    ("overcooked", "overcooked", {}),
+    ("overcooked", "overcooked", {}),  # its compact observation
+    ("overcooked:observation=layers", "overcooked", {}),  # the same observation as the peer's
     ("combat:roster=3m", "HeuristicEnemySMAX", {"scenario": "3m"}),
 ]
 

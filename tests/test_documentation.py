@@ -6,6 +6,7 @@ import re
 import shlex
 import subprocess
 import sys
+import types
 from pathlib import Path
 
 import pytest
@@ -26,7 +27,9 @@ def blocks(page: Path, language: str) -> list[str]:
 def test_python_blocks_run(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     program = "\n".join(blocks(page, "python"))
-    exec(compile(program, page.name, "exec"), {"__name__": "__docs__"})
+    module = types.ModuleType("documentation_page")  # dataclasses look their module up by name
+    monkeypatch.setitem(sys.modules, module.__name__, module)
+    exec(compile(program, page.name, "exec"), module.__dict__)
 
 
 @pytest.mark.parametrize("page", [p for p in PAGES if blocks(p, "sh")], ids=lambda p: p.name)

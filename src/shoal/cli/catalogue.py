@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import asdict
 from typing import Annotated, Any
 
@@ -15,7 +16,7 @@ VOCABULARY = ("actor", "type", "structure", "strategy", "protocol")
 
 
 def list_studies(
-    what: Annotated[str, typer.Argument(help="systems, teams (protocols and recipes) or tasks.")] = "systems",
+    what: Annotated[str, typer.Argument(help="systems, teams (protocols and recipes), tasks or worlds.")] = "systems",
     kind: Annotated[str | None, typer.Option(help="Only systems of this kind (team, benchmark, survey, ...).")] = None,
     engine: Annotated[str | None, typer.Option(help="Only systems of this engine.")] = None,
     actor: Annotated[str | None, typer.Option(help="Collaboration vocabulary: who acts.")] = None,
@@ -25,7 +26,7 @@ def list_studies(
     protocol: Annotated[str | None, typer.Option(help="Collaboration vocabulary: vote, debate, ...")] = None,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> int:
-    """List the systems with their verdicts from the committed standard runs; or the teams, or the tasks."""
+    """List the systems with their verdicts from the committed standard runs; or teams, tasks, worlds."""
     from shoal.studies.catalogue import catalogue
 
     if what != "systems":
@@ -59,7 +60,7 @@ def list_studies(
 
 
 def _list_parts(what: str, json: bool) -> int:
-    parts = {"teams": _teams, "tasks": _tasks}
+    parts: dict[str, Callable[[], list[dict[str, Any]]]] = {"teams": _teams, "tasks": _tasks, "worlds": _worlds}
     if what not in parts:
         raise UnknownName("list", what, ["systems", *parts])
     rows = parts[what]()
@@ -85,6 +86,26 @@ def _tasks() -> list[dict[str, str]]:
         {"name": e.name, "answers": ", ".join(e.kinds), "here": "yes" if e.here else "no", "what": e.title}
         for e in listing()
     ]
+
+
+def _worlds() -> list[dict[str, Any]]:
+    from shoal.worlds import WORLDS, make_world
+
+    rows = []
+    for name, kind in WORLDS.items():
+        world = make_world(name)
+        lines = (kind.__doc__ or "").strip().splitlines()
+        rows.append(
+            {
+                "name": name,
+                "agents": world.agent_count,
+                "actions": f"{world.continuous} continuous" if world.continuous else str(world.action_count),
+                "observation": world.observation_size,
+                "horizon": world.horizon,
+                "what": lines[0] if lines else "",
+            }
+        )
+    return rows
 
 
 def show(
