@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import ast
 import asyncio
+import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -79,3 +82,14 @@ def test_a_protocol_answers_and_records_why(name: str, tmp_path: Any) -> None:
     assert all(parent in known for e in events for parent in e.parents)
     order = {e.id: i for i, e in enumerate(events)}
     assert all(order[parent] < order[e.id] for e in events for parent in e.parents)
+
+
+@pytest.mark.parametrize("path", sorted((Path(__file__).parents[1] / "benchmarks").glob("*.py")), ids=lambda p: p.stem)
+def test_a_benchmark_can_be_run_by_name_and_its_result_is_committed(path: Path) -> None:
+    tree = ast.parse(path.read_text())
+    assert ast.get_docstring(tree)
+    assert any(isinstance(node, ast.FunctionDef) and node.name == "run" for node in tree.body)
+    document = json.loads((path.parent / "results" / f"{path.stem.replace('_', '-')}.json").read_text())
+    assert {"name", "machine", "rows"} <= set(document)
+    for row in document["rows"]:
+        assert {"peer", "version", "setting", "ours", "theirs", "unit", "ratio"} <= set(row)
