@@ -46,7 +46,7 @@ def sea(world: Ocean, vessels: list[tuple[float, float, float]], pebbles: list[t
     )  # fmt: skip
 
 
-SMALL = Ocean(count=2, pebbles=6, patches=2, drift=0.0)
+SMALL = Ocean(count=2, pebbles=6, patches=2, drift=0.0, view=0.25, reach=0.02, fastest=0.02)
 
 
 def test_actions_name_throttle_steer_and_light() -> None:
@@ -144,8 +144,17 @@ def test_gini_and_ranks_of_the_counts() -> None:
     assert found == {"collected": 12, "gini": pytest.approx(gini), "lowest": 0, "middle": 2.5, "highest": 7}
 
 
+def test_patches_lie_apart_and_pebbles_around_them() -> None:
+    world = Ocean(regime="scarce", spread=0.0)
+    state, _ = resetter(world)(KEY, (40,))
+    cells = np.stack([(np.asarray(v) - 0.1) // (0.8 / 3) for v in (state.cx, state.cy)])
+    assert all(len({tuple(c) for c in cells[:, :, b].T}) == 6 for b in range(40))
+    np.testing.assert_allclose(state.px[:12], np.tile(state.cx, (2, 1)), atol=1e-6)
+    assert state.px.shape == (100, 40)
+
+
 def test_sectors_and_density_against_a_plain_view() -> None:
-    world = Ocean(count=3)
+    world = Ocean(count=3, view=0.25)
     state, _ = resetter(world)(jax.random.key(3))
     state = dataclasses.replace(state, floating=jax.random.uniform(KEY, (300,)) < 0.7)
     sight = jax.jit(world._sight)(state)

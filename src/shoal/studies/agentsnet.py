@@ -561,7 +561,7 @@ STUDY = Study(
     sizes={
         "quick": {
             "scale_size": 300,
-            "decay_sizes": (4, 8, 16, 32, 64),
+            "decay_sizes": (4, 8, 16, 32),
             "random_graphs": 3,
             "language_tasks": ("consensus",),
             "language_families": ("WS",),

@@ -548,7 +548,7 @@ STUDY = Study(
             "team_agents": 3,
             "team_rounds": 1,
             "max_tokens": 32,
-            "recorded_questions": 400,
+            "recorded_questions": 200,
         },
         "standard": {},
         "full": {"questions": 20_000, "noise_questions": 10_000, "grid_questions": 4000, "team_questions": 64},

@@ -10,6 +10,7 @@ stacked; heading and speed are told instead.
 from __future__ import annotations
 
 import dataclasses
+import math
 from typing import NamedTuple
 
 import equinox as eqx
@@ -22,6 +23,7 @@ from numpy.typing import NDArray
 from shoal.worlds.catalogue import require, world
 from shoal.worlds.encoding import legal_line
 from shoal.worlds.picture import Picture, Shape, colour_of
+from shoal.worlds.sampling import distinct
 from shoal.worlds.world import Timestep, World, over_batch
 
 OWN = -1
@@ -119,6 +121,9 @@ class Ocean(World[OceanState]):
     to another vessel. With ``channel``, every tick's action also sets the vessel's light; others see it in the next
     observation, those that have the vessel among their ``neighbours`` nearest and within ``hearing``.
 
+    The defaults leave room above silence: 4 vessels that go greedily for what they see collect 84% (scarce) to 89%
+    (abundant) of the pebbles in 400 ticks.
+
     Attributes:
         count: vessels (3 to 8 in the page's plan; 1 runs).
         regime: scarce, abundant, fair or team; sets the five fields of -1 below.
@@ -151,10 +156,10 @@ class Ocean(World[OceanState]):
     fairness: float = OWN
     shared: int = OWN
     horizon: int = 400
-    view: float = 0.25
-    reach: float = 0.02
+    view: float = 0.15
+    reach: float = 0.015
     hull: float = 0.02
-    fastest: float = 0.02
+    fastest: float = 0.01
     drift: float = 0.001
     crash: float = 1.0
     approach: float = 0.0
@@ -200,11 +205,15 @@ class Ocean(World[OceanState]):
         return (10 + SECTORS * RINGS + (2 + 3 * self.neighbours if self.channel else 0),) * self.count
 
     def reset(self, key: PRNGKeyArray, batch: tuple[int, ...] = ()) -> tuple[OceanState, Timestep]:
-        """Patches and vessels anywhere, vessels at rest, lights off."""
-        place_key, pebble_key = jax.random.split(key)
+        """Patches in different cells of a coarse grid, vessels anywhere and at rest, lights off."""
+        place_key, cell_key, pebble_key = jax.random.split(key, 3)
         n, m, p = self.count, self.patches, self.pebbles
         draw = jax.random.uniform(place_key, (3 * n + 2 * m, *batch))
-        cx, cy = (MARGIN + (1 - 2 * MARGIN) * draw[3 * n + k * m : 3 * n + (k + 1) * m] for k in range(2))
+        side = math.ceil(math.sqrt(m))
+        cell = distinct(cell_key, m, side * side, batch)
+        inside = (1 - 2 * MARGIN) / side
+        cx = MARGIN + inside * (cell % side + draw[3 * n : 3 * n + m])
+        cy = MARGIN + inside * (cell // side + draw[3 * n + m :])
         off = self.spread * jax.random.normal(pebble_key, (2 * p, *batch))
         home = self._home()
         px, py = jnp.clip(cx[home] + off[:p], 0, 1), jnp.clip(cy[home] + off[p:], 0, 1)
@@ -368,22 +377,34 @@ class Ocean(World[OceanState]):
         return distance, (nearer | tied).sum(2)
 
     def _sight(self, state: OceanState) -> Sight:
-        dx, dy = state.px[None] - state.x[:, None], state.py[None] - state.y[:, None]
-        cos, sin = jnp.cos(state.heading)[:, None], jnp.sin(state.heading)[:, None]
+        cos, sin = jnp.cos(state.heading), jnp.sin(state.heading)
+        dx, dy = state.px[:, None] - state.x[None], state.py[:, None] - state.y[None]
         ahead, left = dx * cos + dy * sin, dy * cos - dx * sin
-        square = ahead * ahead + left * left
-        visible = state.floating[None] & (square < self.view**2)
+        square = dx * dx + dy * dy
         a, b = jnp.abs(ahead), jnp.abs(left)
         # The eighth of the circle from signs and sizes; sector k is k * 45 to k * 45 + 45 degrees to the left.
         upper = jnp.where(ahead > 0, (a <= b).astype(jnp.int8), 3 - (b > a).astype(jnp.int8))
         lower = jnp.where(ahead < 0, 4 + (a <= b).astype(jnp.int8), 7 - (b > a).astype(jnp.int8))
         sector = jnp.where((left > 0) | ((left == 0) & (ahead > 0)), upper, lower)
         ring = (square >= (self.view / RINGS) ** 2).astype(jnp.int8) + (square >= (2 * self.view / RINGS) ** 2)
+        visible = state.floating[:, None] & (square < self.view**2)
         spot = jnp.where(visible, sector * RINGS + ring, -1).astype(jnp.int8)
-        sectors = _histogram(jnp.moveaxis(spot, 1, 0), SECTORS * RINGS)
-        seen = visible.sum(1)
+        bins = jnp.arange(SECTORS * RINGS, dtype=jnp.int8).reshape(1, -1, *(1,) * state.time.ndim)
+
+        # Summed pebble by pebble: for sums over an axis, the compiler does the geometry anew for each bin (30 times
+        # slower, measured).
+        def add(sums: tuple[Array, ...], pebble: tuple[Array, ...]) -> tuple[tuple[Array, ...], None]:
+            spot, px, py = pebble
+            counts, east, north = sums
+            seen = spot >= 0
+            return (counts + (spot[:, None] == bins), east + (px - state.x) * seen, north + (py - state.y) * seen), None
+
+        none = jnp.zeros_like(state.x)
+        start = (jnp.zeros((self.count, SECTORS * RINGS, *state.time.shape), jnp.int16), none, none)
+        (sectors, east, north), _ = jax.lax.scan(add, start, (spot, state.px, state.py))
+        seen = sectors.sum(1)
         share = 1 / jnp.maximum(seen, 1)
-        return Sight(sectors, seen, (ahead * visible).sum(1) * share, (left * visible).sum(1) * share)
+        return Sight(sectors, seen, (east * cos + north * sin) * share, (north * cos - east * sin) * share)
 
     def _observe(self, state: OceanState, sight: Sight) -> Float[Array, "agents features *batch"]:
         cos, sin = jnp.cos(state.heading), jnp.sin(state.heading)
@@ -429,15 +450,3 @@ class Ocean(World[OceanState]):
             truncated=state.time >= self.horizon,
             metrics={name: value.astype(jnp.float32) for name, value in metrics.items()},
         )
-
-
-def _histogram(spot: Int[Array, "pebbles vessels *batch"], bins: int) -> Int[Array, "vessels bins *batch"]:
-    """How often each bin occurs, pebble by pebble: as one sum, the compiler computes the bins anew for each of them."""
-    numbers = jnp.arange(bins, dtype=spot.dtype).reshape(1, bins, *(1,) * (spot.ndim - 2))
-
-    def add(counts: Array, row: Array) -> tuple[Array, None]:
-        return counts + (row[:, None] == numbers), None
-
-    start = jnp.zeros((spot.shape[1], bins, *spot.shape[2:]), jnp.int16)
-    counts: Array = jax.lax.scan(add, start, spot)[0]
-    return counts
