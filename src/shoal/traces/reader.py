@@ -96,6 +96,8 @@ def read_trace(path: Path) -> Trace:
 
 def parse_event(record: dict[str, Any]) -> Event:
     """One event from its JSON object. Raises KeyError, TypeError or ValueError when a field is missing or wrong."""
+    if not isinstance(record, dict):
+        raise TypeError(f"an event is an object, not {type(record).__name__}")
     usage = record.get("usage")
     return Event(
         id=str(record["id"]),

@@ -64,9 +64,15 @@ def to_config(spec: TeamSpec) -> dict[str, Any]:
     return spec.model_dump(mode="json", exclude_defaults=True)
 
 
+BREAKS = frozenset("\x85\u2028\u2029")
+
+
 def dump_team(spec: TeamSpec) -> str:
     """The team as YAML; loading it gives the same team."""
-    return yaml.safe_dump(to_config(spec), sort_keys=False, allow_unicode=True)
+    config = to_config(spec)
+    # YAML reads these three as line breaks; escaping keeps them, at the price of escaping every other accent as well.
+    text = yaml.safe_dump(config, sort_keys=False, allow_unicode=True)
+    return text if not BREAKS & set(text) else yaml.safe_dump(config, sort_keys=False)
 
 
 def _lines(node: yaml.Node, path: FieldPath, seen: set[int], file: str) -> Iterator[tuple[FieldPath, int]]:
