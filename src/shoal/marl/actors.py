@@ -2,48 +2,111 @@
 
 An actor is encoder -> communication (optional) -> head. A model bundles actor and critic behind four methods, so that a
 method with another structure (an autoregressive policy, say) replaces the model and keeps the rest of the PPO core.
+
+All chance in acting comes from uniform numbers that the rollout draws and keeps, so that a sample can be judged again
+under other parameters with the same noise in its channel: the probability ratio is then exactly 1 before any update.
 """
 
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
+from jaxtyping import Array, Float, PRNGKeyArray
 
-from shoal.marl import categorical
+from shoal.marl import categorical, gaussian
 from shoal.marl.networks import Dense, Encoder
-from shoal.marl.players import Player, View
+from shoal.marl.players import Actions, Player, View
 
 Hidden = Float[Array, "hidden agents *batch"]
 PerAgent = Float[Array, "agents *batch"]
-
-Communication = Callable[
-    [Hidden, Bool[Array, "agents *batch"], PRNGKeyArray], tuple[Float[Array, "message agents *batch"], dict[str, Array]]
-]
-"""``comm(h, mask, key) -> (c, stats)``: what each agent gathers from the others (an equinox module of arrays).
-
-``h`` are all agents' features, ``mask`` the agents that are alive, ``c`` goes to the head beside ``h``. ``stats`` are
-figures for the metrics, scalars or [*batch]; one of the name ``loss`` is added to the objective.
-"""
+Noise = Float[Array, "rows agents *batch"]
+"""Uniform in [0, 1)."""
 
 
 class Memory(NamedTuple):
-    """What recurrent networks carry from step to step; empty arrays where they are feed-forward."""
+    """What networks carry from step to step; empty where they are feed-forward. Arrays end with the batch."""
 
     actor: Any
     critic: Any
 
 
-class Evaluation(NamedTuple):
-    """A model's judgement of actions that were taken.
+class Heard(NamedTuple):
+    """What a communication came to.
 
     Attributes:
-        log_p: log-probability of the actions.
+        content: what each agent gathered from the others.
+        sent: decisions of the senders that have a probability (gates, tokens), [..., agents, *batch]; () if none.
+        log_p: log-probability of ``sent``.
+        entropy: of the distributions of ``sent``, in nats.
+        memory: of the channel.
+        stats: figures for the metrics, scalars or [*batch]; one of the name ``loss`` is added to the objective.
+    """
+
+    content: Float[Array, "message agents *batch"]
+    sent: Any
+    log_p: PerAgent
+    entropy: PerAgent
+    memory: Any
+    stats: dict[str, Array]
+
+
+class Communication(eqx.Module):
+    """A module between encoder and head that tells agents about each other."""
+
+    @property
+    @abstractmethod
+    def width(self) -> int:
+        """Length of what an agent gathers."""
+
+    @property
+    def rows(self) -> int:
+        """Uniform numbers that each agent needs in a step."""
+        return 0
+
+    def start(self, agents: int, batch: tuple[int, ...]) -> Any:
+        """The channel's memory before the first step; without leaves where it has none."""
+        return ()
+
+    @abstractmethod
+    def __call__(
+        self, h: Hidden, view: View, noise: Noise, memory: Any, sent: Any = None, execute: bool = False
+    ) -> Heard:
+        """One round of communication.
+
+        Args:
+            h: features of all agents. An agent that is not alive must neither be heard nor hear.
+            view: what the agents see (who is alive, where an episode begins); any axes before the batch are time,
+                unless the channel has a memory: it then gets one step at a time.
+            noise: ``rows`` uniform numbers for each agent.
+            memory: of the channel, from the step before.
+            sent: decisions to judge instead of new ones.
+            execute: as after training: no regularising noise, discrete messages hard.
+        """
+
+
+class Decision(NamedTuple):
+    """What a model does in a moment.
+
+    Attributes:
+        action: of each agent.
+        sent: decisions in its communication, [..., agents, *batch]; () if none.
+        log_p: log-probability of both.
+    """
+
+    action: Any
+    sent: Any
+    log_p: PerAgent
+
+
+class Evaluation(NamedTuple):
+    """A model's judgement of decisions that were taken.
+
+    Attributes:
+        log_p: log-probability of the actions, and of what was sent.
         entropy: of the policy, in nats.
         value: estimates.
         stats: figures of the communication.
@@ -60,24 +123,119 @@ class Actor(eqx.Module):
 
     Attributes:
         encoder: from observations to features.
-        head: from features (and what was communicated) to logits.
+        head: from features (and what was communicated) to logits, or to means where actions are continuous.
         comm: the communication between encoder and head, or None.
+        log_std: of continuous actions, [dims]; None where actions are numbered.
+        learn_std: whether ``log_std`` is trained.
     """
 
     encoder: Encoder
     head: Dense
-    comm: Any = None
+    comm: Communication | None = None
+    log_std: Float[Array, " dims"] | None = None
+    learn_std: bool = eqx.field(static=True, default=False)
 
-    def __call__(
-        self, view: View, memory: Any, key: PRNGKeyArray, sequence: bool = False
-    ) -> tuple[categorical.Logits, Any, dict[str, Array]]:
-        """Log-probabilities of all actions, the next memory, and figures of the communication."""
-        h, memory = self.encoder(view.obs, memory, view.fresh, sequence)
-        stats: dict[str, Array] = {}
-        if self.comm is not None:
-            heard, stats = self.comm(h, view.alive, key)
-            h = jnp.concatenate([h, heard])
-        return categorical.log_probabilities(self.head(h), view.legal), memory, stats
+    @property
+    def rows(self) -> tuple[int, int]:
+        """Uniform numbers that an agent needs in a step: for its action, and for the communication."""
+        own = 1 if self.log_std is None else self.log_std.shape[-1]
+        return own, 0 if self.comm is None else self.comm.rows
+
+    def start(self, agents: int, batch: tuple[int, ...]) -> tuple[Any, Any]:
+        """Memory of the encoder and of the communication."""
+        return self.encoder.start((agents, *batch)), () if self.comm is None else self.comm.start(agents, batch)
+
+    def outputs(
+        self,
+        view: View,
+        memory: tuple[Any, Any],
+        noise: Noise,
+        sent: Any = None,
+        sequence: bool = False,
+        execute: bool = False,
+    ) -> tuple[Float[Array, "outputs agents *batch"], tuple[Any, Any], Heard | None]:
+        """What comes out of the head, the next memory, and what was communicated.
+
+        Args:
+            view: what the agents see.
+            memory: of the step before.
+            noise: of the communication.
+            sent: decisions to judge; None to decide.
+            sequence: the first batch axis is time.
+            execute: as after training.
+        """
+        h, carried = self.encoder(view.obs, memory[0], view.fresh, sequence)
+        if self.comm is None:
+            return self.head(h), (carried, ()), None
+        if sequence and jax.tree.leaves(memory[1]):
+            heard = _step_by_step(self.comm, h, view, noise, memory[1], sent, execute)
+        else:
+            heard = self.comm(h, view, noise, memory[1], sent, execute)
+        return self.head(jnp.concatenate([h, heard.content])), (carried, heard.memory), heard
+
+    def decide(
+        self, view: View, noise: Noise, memory: tuple[Any, Any], greedy: bool = False, execute: bool = False
+    ) -> tuple[Decision, tuple[Any, Any]]:
+        """Actions and messages, and the next memory."""
+        own, _ = self.rows
+        out, memory, heard = self.outputs(view, memory, noise[own:], execute=execute)
+        if self.log_std is None:
+            log_p = categorical.log_probabilities(out, view.legal)
+            action = categorical.best(log_p) if greedy else categorical.sample(log_p, noise[0])
+            chance = categorical.log_probability(log_p, action)
+        else:
+            value = out if greedy else gaussian.sample(out, self._log_std, noise[:own])
+            chance = gaussian.log_probability(out, self._log_std, value)
+            action = jnp.swapaxes(value, 0, 1)
+        if heard is None:
+            return Decision(action, (), chance), memory
+        return Decision(action, heard.sent, chance + heard.log_p), memory
+
+    def judge(
+        self, view: View, action: Actions, sent: Any, noise: Noise, memory: tuple[Any, Any]
+    ) -> tuple[PerAgent, PerAgent, dict[str, Array]]:
+        """Log-probability and entropy of a sequence of decisions, and figures of the communication."""
+        out, _, heard = self.outputs(view, memory, noise, sent, sequence=True)
+        if self.log_std is None:
+            log_p = categorical.log_probabilities(out, view.legal)
+            chance, entropy = categorical.log_probability(log_p, action), categorical.entropy(log_p)
+        else:
+            chance = gaussian.log_probability(out, self._log_std, jnp.swapaxes(action, 0, 1))
+            entropy = jnp.broadcast_to(gaussian.entropy(self._log_std), chance.shape)
+        if heard is None:
+            return chance, entropy, {}
+        return chance + heard.log_p, entropy + heard.entropy, heard.stats
+
+    @property
+    def _log_std(self) -> Float[Array, " dims"]:
+        assert self.log_std is not None
+        return self.log_std if self.learn_std else jax.lax.stop_gradient(self.log_std)
+
+
+def _step_by_step(
+    comm: Communication, h: Hidden, view: View, noise: Noise, memory: Any, sent: Any, execute: bool
+) -> Heard:
+    """A communication with a memory over a sequence: the third axis of features, the first of the batch, is time."""
+    time = h.ndim - view.fresh.ndim
+
+    def first(x: Array) -> Array:
+        return jnp.moveaxis(x, x.ndim - view.fresh.ndim, 0)
+
+    def step(memory: Any, xs: Any) -> tuple[Any, Heard]:
+        h, view, noise, sent = xs
+        heard = comm(h, view, noise, memory, sent, execute)
+        return heard.memory, heard._replace(memory=())
+
+    last, heard = jax.lax.scan(step, memory, jax.tree.map(first, (h, view, noise, sent)))
+
+    def back(x: Array) -> Array:
+        # What each step gave has lost the time axis in front of its batch.
+        place = x.ndim - view.fresh.ndim
+        return jnp.moveaxis(x, 0, place) if place >= 0 else x
+
+    content = jnp.moveaxis(heard.content, 0, time)
+    sent, log_p, entropy = jax.tree.map(back, (heard.sent, heard.log_p, heard.entropy))
+    return Heard(content, sent, log_p, entropy, last, heard.stats)
 
 
 class Critic(eqx.Module):
@@ -104,33 +262,44 @@ class Critic(eqx.Module):
 class Model(eqx.Module):
     """What PPO optimises: a policy and a value function of one seed."""
 
+    @property
+    @abstractmethod
+    def rows(self) -> tuple[int, int]:
+        """Uniform numbers that an agent needs in a step: for its action, and for its communication (kept)."""
+
     @abstractmethod
     def start(self, agents: int, batch: tuple[int, ...]) -> Memory:
         """The memory before the first step."""
 
     @abstractmethod
     def act(
-        self, view: View, noise: Float[Array, "agents *batch"], key: PRNGKeyArray, memory: Any, greedy: bool = False
-    ) -> tuple[Int[Array, "agents *batch"], PerAgent, Any]:
-        """Actions, their log-probabilities, and the actor's next memory.
+        self, view: View, noise: Noise, memory: Any, greedy: bool = False, execute: bool = False
+    ) -> tuple[Decision, Any]:
+        """Actions with their log-probabilities, and the actor's next memory.
 
         Args:
             view: what the agents see.
-            noise: uniform in [0, 1), decides each agent's sample.
-            key: randomness of the communication.
+            noise: ``sum(rows)`` uniform numbers for each agent.
             memory: of the actor, from the step before.
             greedy: take the most probable action.
+            execute: as after training: messages without regularising noise.
         """
 
     @abstractmethod
-    def value(self, view: View, memory: Any) -> tuple[PerAgent, Any]:
-        """Values, and the critic's next memory."""
+    def value(self, view: View, memory: Any, noise: Noise) -> tuple[PerAgent, Any]:
+        """Values, and the critic's next memory; ``noise`` of the communication, for critics that hear it."""
 
     @abstractmethod
-    def evaluate(
-        self, view: View, action: Int[Array, "agents time *batch"], key: PRNGKeyArray, memory: Memory
-    ) -> Evaluation:
-        """Judge a sequence of actions; the first batch axis is time, ``memory`` is from before it."""
+    def evaluate(self, view: View, action: Actions, sent: Any, noise: Noise, memory: Memory) -> Evaluation:
+        """Judge a sequence of decisions; the first batch axis is time, ``memory`` is from before it.
+
+        Args:
+            view: what the agents saw.
+            action: what they did.
+            sent: what they sent.
+            noise: of the communication.
+            memory: of the networks before the first step.
+        """
 
 
 class ActorCritic(Model):
@@ -144,30 +313,31 @@ class ActorCritic(Model):
     actor: Actor
     critic: Critic
 
+    @property
+    def rows(self) -> tuple[int, int]:
+        """The actor's."""
+        return self.actor.rows
+
     def start(self, agents: int, batch: tuple[int, ...]) -> Memory:
         """Zeros."""
         rows = 1 if self.critic.central else agents
-        return Memory(self.actor.encoder.start((agents, *batch)), self.critic.encoder.start((rows, *batch)))
+        return Memory(self.actor.start(agents, batch), self.critic.encoder.start((rows, *batch)))
 
     def act(
-        self, view: View, noise: Float[Array, "agents *batch"], key: PRNGKeyArray, memory: Any, greedy: bool = False
-    ) -> tuple[Int[Array, "agents *batch"], PerAgent, Any]:
+        self, view: View, noise: Noise, memory: Any, greedy: bool = False, execute: bool = False
+    ) -> tuple[Decision, Any]:
         """All agents at once."""
-        log_p, memory, _ = self.actor(view, memory, key)
-        action = categorical.best(log_p) if greedy else categorical.sample(log_p, noise)
-        return action, categorical.log_probability(log_p, action), memory
+        return self.actor.decide(view, noise, memory, greedy, execute)
 
-    def value(self, view: View, memory: Any) -> tuple[PerAgent, Any]:
+    def value(self, view: View, memory: Any, noise: Noise) -> tuple[PerAgent, Any]:
         """The critic's."""
         return self.critic(view, memory)
 
-    def evaluate(
-        self, view: View, action: Int[Array, "agents time *batch"], key: PRNGKeyArray, memory: Memory
-    ) -> Evaluation:
+    def evaluate(self, view: View, action: Actions, sent: Any, noise: Noise, memory: Memory) -> Evaluation:
         """Both networks over the sequence."""
-        log_p, _, stats = self.actor(view, memory.actor, key, sequence=True)
+        log_p, entropy, stats = self.actor.judge(view, action, sent, noise, memory.actor)
         value, _ = self.critic(view, memory.critic, sequence=True)
-        return Evaluation(categorical.log_probability(log_p, action), categorical.entropy(log_p), value, stats)
+        return Evaluation(log_p, entropy, value, stats)
 
 
 class PolicyPlayer(Player):
@@ -183,11 +353,8 @@ class PolicyPlayer(Player):
         """The actor's memory."""
         return self.model.start(agents, batch).actor
 
-    def act(
-        self, key: PRNGKeyArray, view: View, memory: Any, greedy: bool = False
-    ) -> tuple[Int[Array, "agents *batch"], Any]:
-        """Sampled or most probable actions."""
-        noise_key, comm_key = jax.random.split(key)
-        noise = jax.random.uniform(noise_key, view.alive.shape)
-        action, _, memory = self.model.act(view, noise, comm_key, memory, greedy)
-        return action, memory
+    def act(self, key: PRNGKeyArray, view: View, memory: Any, greedy: bool = False) -> tuple[Actions, Any]:
+        """Sampled or most probable actions; messages as after training."""
+        noise = jax.random.uniform(key, (sum(self.model.rows), *view.alive.shape))
+        decision, memory = self.model.act(view, noise, memory, greedy, execute=True)
+        return decision.action, memory

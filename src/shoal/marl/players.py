@@ -13,6 +13,9 @@ from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
 from shoal.worlds import Timestep, World
 
+Actions = Int[Array, "agents *batch"] | Float[Array, "agents dims *batch"]
+"""As worlds take them: a number for each agent, or values where actions are continuous."""
+
 
 class View(eqx.Module):
     """What networks see of one moment: the timestep with features first, agents second, the batch last.
@@ -74,9 +77,7 @@ class Player(eqx.Module):
         """The memory before the first step; of that many agents in a batch of worlds."""
 
     @abstractmethod
-    def act(
-        self, key: PRNGKeyArray, view: View, memory: Any, greedy: bool = False
-    ) -> tuple[Int[Array, "agents *batch"], Any]:
+    def act(self, key: PRNGKeyArray, view: View, memory: Any, greedy: bool = False) -> tuple[Actions, Any]:
         """Every agent's action and the next memory.
 
         Args:
@@ -88,16 +89,26 @@ class Player(eqx.Module):
 
 
 class RandomPlayer(Player):
-    """A legal action, each with equal chance."""
+    """A legal action, each with equal chance; continuous ones uniform in their range.
+
+    Attributes:
+        action_range: lowest and highest value of each dimension, as the world's; empty where actions are numbered.
+    """
+
+    action_range: tuple[tuple[float, float], ...] = eqx.field(static=True, default=())
 
     def start(self, agents: int, batch: tuple[int, ...]) -> Any:
         """Nothing to remember."""
         return ()
 
-    def act(
-        self, key: PRNGKeyArray, view: View, memory: Any, greedy: bool = False
-    ) -> tuple[Int[Array, "agents *batch"], Any]:
+    def act(self, key: PRNGKeyArray, view: View, memory: Any, greedy: bool = False) -> tuple[Actions, Any]:
         """Chance among the legal actions, also when greedy."""
+        if self.action_range:
+            shape = (view.alive.shape[0], len(self.action_range), *view.fresh.shape)
+            low, high = (
+                jnp.array(ends).reshape(-1, *(1,) * view.fresh.ndim) for ends in zip(*self.action_range, strict=True)
+            )
+            return jax.random.uniform(key, shape) * (high - low) + low, memory
         noise = jax.random.uniform(key, view.legal.shape)
         return jnp.argmax(jnp.where(view.legal, noise, -1.0), axis=0).astype(jnp.int32), memory
 
@@ -109,15 +120,13 @@ class RulePlayer(Player):
         rule: takes a key and the view, returns every agent's action [agents, *batch].
     """
 
-    rule: Callable[[PRNGKeyArray, View], Int[Array, "agents *batch"]] = eqx.field(static=True)
+    rule: Callable[[PRNGKeyArray, View], Actions] = eqx.field(static=True)
 
     def start(self, agents: int, batch: tuple[int, ...]) -> Any:
         """Nothing to remember."""
         return ()
 
-    def act(
-        self, key: PRNGKeyArray, view: View, memory: Any, greedy: bool = False
-    ) -> tuple[Int[Array, "agents *batch"], Any]:
+    def act(self, key: PRNGKeyArray, view: View, memory: Any, greedy: bool = False) -> tuple[Actions, Any]:
         """What the rule says."""
         return self.rule(key, view), memory
 
@@ -137,9 +146,7 @@ class Seats(Player):
         """Each player's own memory."""
         return tuple(player.start(agents, batch) for player in self.players)
 
-    def act(
-        self, key: PRNGKeyArray, view: View, memory: Any, greedy: bool = False
-    ) -> tuple[Int[Array, "agents *batch"], Any]:
+    def act(self, key: PRNGKeyArray, view: View, memory: Any, greedy: bool = False) -> tuple[Actions, Any]:
         """Every player decides for all agents; each agent does what its own player decided."""
         keys = jax.random.split(key, len(self.players))
         decided = [p.act(k, view, m, greedy) for p, k, m in zip(self.players, keys, memory, strict=True)]

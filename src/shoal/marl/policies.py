@@ -48,7 +48,7 @@ class Policy:
         legal: ArrayLike | None = None,
         alive: ArrayLike | None = None,
         seed: int | None = None,
-    ) -> NDArray[np.int32]: ...
+    ) -> NDArray[Any]: ...
 
     @overload
     def act(
@@ -59,7 +59,7 @@ class Policy:
         legal: ArrayLike | None = None,
         alive: ArrayLike | None = None,
         seed: int | None = None,
-    ) -> tuple[NDArray[np.int32], Any]: ...
+    ) -> tuple[NDArray[Any], Any]: ...
 
     def act(
         self,
@@ -79,7 +79,8 @@ class Policy:
             alive: agents that can act [agents, *batch]; all if left out.
             seed: sample with this seed; without it the best action is taken.
 
-        Returns actions [agents, *batch], and the next memory if one was given.
+        Returns actions [agents, *batch] (values [agents, dims, *batch] where they are continuous), and the next memory
+        if one was given.
 
         Raises:
             InputError: an array of the wrong shape.
@@ -99,7 +100,7 @@ class Policy:
         start = self.memory(batch) if memory is None else memory
         key = jax.random.key(0 if seed is None else seed)
         action, after = self._act(self.player, key, view, start, greedy=seed is None)
-        taken: NDArray[np.int32] = np.asarray(action)
+        taken: NDArray[Any] = np.asarray(action)
         return taken if memory is None else (taken, after)
 
     def _legal(self, legal: ArrayLike | None, batch: tuple[int, ...]) -> jax.Array:

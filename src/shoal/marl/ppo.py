@@ -12,6 +12,7 @@ made of whole time steps, or chunks, of groups of worlds; see ``batches``.
 
 from __future__ import annotations
 
+import math
 from abc import abstractmethod
 from typing import Any, NamedTuple, Self, TypeVar
 
@@ -22,12 +23,12 @@ import optax  # type: ignore[import-untyped]
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 from pydantic import Field, model_validator
 
-from shoal.marl.actors import Actor, ActorCritic, Critic, Memory, Model, PolicyPlayer
+from shoal.marl.actors import Actor, ActorCritic, Communication, Critic, Memory, Model, PolicyPlayer
 from shoal.marl.advantages import advantages, explained_variance
 from shoal.marl.batches import deal, deal_starts, groups_of, pieces_of, shuffle
 from shoal.marl.faults import fault_code
 from shoal.marl.learner import Learner, LearnerSettings, Metrics
-from shoal.marl.networks import Activation, dense, encoder
+from shoal.marl.networks import Activation, Encoder, dense, encoder
 from shoal.marl.players import View, view
 from shoal.marl.rollouts import SEEDS, Experience, Runner, begin, collect
 from shoal.worlds import World
@@ -54,6 +55,8 @@ class PPOSettings(LearnerSettings):
     )
     hidden: tuple[int, ...] = Field((64, 64), min_length=1, description="Widths of the dense layers.")
     activation: Activation = Field("tanh", description="After every dense layer.")
+    action_std: float = Field(0.5, gt=0, description="Deviation of continuous actions, at the start.")
+    learn_std: bool = Field(False, description="The deviation of continuous actions is learned.")
     shared: bool = Field(True, description="One set of parameters for all agents; otherwise one for each.")
     agent_ids: bool | None = Field(
         None, description="Shared networks are told which agent they act for; empty: where agents differ."
@@ -99,7 +102,9 @@ class Batch(NamedTuple):
     """What a gradient step looks at, for one seed: arrays [..., agents, time, batch]."""
 
     view: View
-    action: Int[Array, "agents time batch"]
+    action: Any
+    sent: Any
+    noise: Float[Array, "rows agents time batch"]
     log_p: Float[Array, "agents time batch"]
     value: Float[Array, "agents time batch"]
     advantage: Float[Array, "agents time batch"]
@@ -115,8 +120,8 @@ class PPO(Learner[P, PPOState]):
     def critic(self, key: PRNGKeyArray, world: World[Any]) -> Critic:
         """The value function of a fresh model."""
 
-    def communication(self, key: PRNGKeyArray, world: World[Any], width: int) -> tuple[Any, int] | None:
-        """A module ``comm(h, mask, key) -> (c, stats)`` and the length of c; None for no communication.
+    def communication(self, key: PRNGKeyArray, world: World[Any], width: int) -> Communication | None:
+        """What tells agents about each other, between encoder and head; None for no communication.
 
         Args:
             key: randomness.
@@ -130,9 +135,18 @@ class PPO(Learner[P, PPOState]):
         body_key, comm_key, head_key = jax.random.split(key, 3)
         body = self.encoder(body_key, world, world.observation_size)
         comm = self.communication(comm_key, world, body.width)
-        module, heard = comm if comm is not None else (None, 0)
+        return self.policy(head_key, world, body, body.width + (0 if comm is None else comm.width), comm)
+
+    def policy(
+        self, key: PRNGKeyArray, world: World[Any], body: Encoder, width: int, comm: Communication | None = None
+    ) -> Actor:
+        """The actor on an encoder and a communication; its head has ``width`` inputs."""
         separate = None if self.settings.shared else world.agent_count
-        return Actor(body, dense(head_key, body.width + heard, world.action_count, 0.01, separate), module)
+        head = dense(key, width, world.continuous or world.action_count, 0.01, separate)
+        if not world.continuous:
+            return Actor(body, head, comm)
+        log_std = jnp.full(world.continuous, math.log(self.settings.action_std))
+        return Actor(body, head, comm, log_std, self.settings.learn_std)
 
     def model(self, key: PRNGKeyArray, world: World[Any]) -> Model:
         """A fresh model of one seed."""
@@ -198,14 +212,14 @@ class PPO(Learner[P, PPOState]):
             world, state.model, state.runner, roll_key, *self.chunks, central=self.central
         )
         gain, target = self._targets(state, runner, seen)
-        data = Batch(seen.view, seen.action, seen.log_p, seen.value, gain, target)
+        data = Batch(seen.view, seen.action, seen.sent, seen.noise, seen.log_p, seen.value, gain, target)
         groups, units, pieces = self._cut(world)
         rate = self._rate(state.updates)
 
         def dealt(order: Array) -> tuple[Batch, Memory]:
             return deal(data, order, groups), deal_starts(memories, order, groups)
 
-        def step(carry: tuple[Any, Any], xs: tuple[Batch, Memory, Array]) -> tuple[tuple[Any, Any], Metrics]:
+        def step(carry: tuple[Any, Any], xs: tuple[Batch, Memory]) -> tuple[tuple[Any, Any], Metrics]:
             model, optimiser = carry
             grads, figures = self._gradient(model, *xs)
             move: Any = jax.vmap(self._move, (0, 0, 0, None))
@@ -213,13 +227,11 @@ class PPO(Learner[P, PPOState]):
             return (model, optimiser), {**figures, "grad_norm": norm}
 
         def epoch(carry: tuple[Any, Any], key: PRNGKeyArray) -> tuple[tuple[Any, Any], Metrics]:
-            order_key, key = jax.random.split(key)
-            order = shuffle(order_key, units, s.minibatches, pieces)
-            keys = jax.random.split(key, s.minibatches)
+            order = shuffle(key, units, s.minibatches, pieces)
             if pieces == 1:
-                return jax.lax.scan(step, carry, (*dealt(order), keys))
+                return jax.lax.scan(step, carry, dealt(order))
             # Large rollouts are dealt out one minibatch at a time, so that no second copy of them is held.
-            return jax.lax.scan(lambda c, x: step(c, (*_only(dealt(x[0][None])), x[1])), carry, (order, keys))
+            return jax.lax.scan(lambda c, x: step(c, _only(dealt(x[None]))), carry, order)
 
         keys = jax.random.split(step_key, s.epochs)
         (model, optimiser), figures = jax.lax.scan(epoch, (state.model, state.optimiser), keys)
@@ -240,8 +252,10 @@ class PPO(Learner[P, PPOState]):
     def _targets(self, state: PPOState, runner: Runner, seen: Experience) -> tuple[Array, Array]:
         """Advantages and value targets, shaped as the experience."""
         now = view(state.world, runner.state, runner.timestep, runner.fresh, self.central)
-        judge: Any = jax.vmap(lambda m, *args: m.value(*args)[0], (0, SEEDS, SEEDS), SEEDS)
-        last = judge(state.model, now, runner.memory.critic)
+        judge: Any = jax.vmap(lambda m, *args: m.value(*args)[0], (0, SEEDS, SEEDS, SEEDS), SEEDS)
+        # After the last step nothing has been sent; a critic that hears judges it without noise.
+        still = jnp.full((state.model.rows[1], *runner.returns.shape), 0.5)
+        last = judge(state.model, now, runner.memory.critic, still)
         shape = seen.value.shape
         flat = jax.tree.map(
             lambda x: x.reshape(shape[0] * shape[1], *x.shape[2:]),
@@ -260,23 +274,22 @@ class PPO(Learner[P, PPOState]):
         samples = world.agent_count * length * (s.worlds // groups)
         return groups, units, pieces_of(units // s.minibatches, samples, s.piece)
 
-    def _gradient(self, model: Any, batch: Batch, memory: Memory, key: PRNGKeyArray) -> tuple[Any, Metrics]:
+    def _gradient(self, model: Any, batch: Batch, memory: Memory) -> tuple[Any, Metrics]:
         """Gradient of the objective over a minibatch [pieces, seeds, ...], and its figures, both summed over pieces."""
         gain, weight = batch.advantage, batch.view.alive.astype(jnp.float32)
-        pieces, seeds, *rest = gain.shape
+        pieces, _, *rest = gain.shape
         axes = (0, *range(2, gain.ndim))
         count = jnp.maximum(weight.sum(axes), 1.0)
         mean = (gain * weight).sum(axes) / count
         off = jnp.square(gain - mean.reshape(-1, *(1,) * len(rest)))
         scale = (mean, jnp.sqrt((off * weight).sum(axes) / count), count)
-        slope: Any = jax.vmap(jax.grad(self.objective, has_aux=True), (0, 0, 0, 0, 0, None))
+        slope: Any = jax.vmap(jax.grad(self.objective, has_aux=True), (0, 0, 0, 0, None))
 
-        def piece(xs: tuple[Batch, Memory, PRNGKeyArray]) -> tuple[Any, Metrics]:
-            batch, memory, key = xs
-            result: tuple[Any, Metrics] = slope(model, batch, memory, scale, jax.random.split(key, seeds), pieces)
+        def piece(xs: tuple[Batch, Memory]) -> tuple[Any, Metrics]:
+            result: tuple[Any, Metrics] = slope(model, *xs, scale, pieces)
             return result
 
-        parts = (batch, memory, jax.random.split(key, pieces))
+        parts = (batch, memory)
         if pieces == 1:
             return piece(_only(parts))
         zeros = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), jax.eval_shape(lambda: piece(_only(parts))))
@@ -290,7 +303,6 @@ class PPO(Learner[P, PPOState]):
         batch: Batch,
         memory: Memory,
         scale: tuple[Array, Array, Array],
-        key: PRNGKeyArray,
         pieces: int,
     ) -> tuple[Array, Metrics]:
         """What a step lowers, and figures; both add up over the pieces of a minibatch.
@@ -300,11 +312,10 @@ class PPO(Learner[P, PPOState]):
             batch: a piece of a minibatch.
             memory: at the start of its chunks.
             scale: mean and deviation of the minibatch's advantages, and the number of its samples.
-            key: randomness of the communication.
             pieces: number of pieces.
         """
         s = self.settings
-        judged = model.evaluate(batch.view, batch.action, key, memory)
+        judged = model.evaluate(batch.view, batch.action, batch.sent, batch.noise, memory)
         mean, deviation, count = scale
         share = batch.view.alive / count
         gain = (batch.advantage - mean) / (deviation + 1e-8)

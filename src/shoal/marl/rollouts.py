@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
+from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
 from shoal.marl.actors import Memory, Model
 from shoal.marl.players import View, view
@@ -44,7 +44,9 @@ class Experience(eqx.Module):
     Attributes:
         view: before the action.
         action: taken by each agent.
-        log_p: its log-probability when taken.
+        sent: decisions in the communication.
+        noise: uniform numbers that the communication used.
+        log_p: log-probability of action and messages when taken.
         value: estimate before the action.
         reward: for the action.
         done: the episode ended with the action.
@@ -52,7 +54,9 @@ class Experience(eqx.Module):
     """
 
     view: View
-    action: Int[Array, "chunks time agents seeds worlds"]
+    action: Any
+    sent: Any
+    noise: Float[Array, "chunks time rows agents seeds worlds"]
     log_p: Float[Array, "chunks time agents seeds worlds"]
     value: Float[Array, "chunks time agents seeds worlds"]
     reward: Float[Array, "chunks time agents seeds worlds"]
@@ -114,23 +118,23 @@ def collect(
     Returns the runner after the last step, the experience, the memories at the start of each chunk [chunks, ...], and
     the tally of ended episodes.
     """
-    seeds = runner.fresh.shape[0]
-    act: Any = jax.vmap(lambda m, *args: m.act(*args), (0, SEEDS, SEEDS, 0, SEEDS), SEEDS)
-    judge: Any = jax.vmap(lambda m, *args: m.value(*args), (0, SEEDS, SEEDS), SEEDS)
+    act: Any = jax.vmap(lambda m, *args: m.act(*args), (0, SEEDS, SEEDS, SEEDS), SEEDS)
+    judge: Any = jax.vmap(lambda m, *args: m.value(*args), (0, SEEDS, SEEDS, SEEDS), SEEDS)
     noise_key, key = jax.random.split(key)
-    shape = (chunks, length, *runner.returns.shape)
-    noise = jax.random.uniform(noise_key, shape)
+    own, kept = model.rows
+    noise = jax.random.uniform(noise_key, (chunks, length, own + kept, *runner.returns.shape))
     keys = jax.random.split(key, (chunks, length))
+    seeds = runner.fresh.shape[0]
     zero = jnp.zeros(seeds)
     tally = Tally(zero, jnp.zeros((world.agent_count, seeds)), zero, dict.fromkeys(runner.timestep.metrics, zero))
 
     def step(carry: tuple[Runner, Tally], xs: tuple[Array, Array]) -> tuple[tuple[Runner, Tally], Experience]:
         runner, tally = carry
         noise, key = xs
-        step_key, reset_key, comm_key = jax.random.split(key, 3)
+        step_key, reset_key = jax.random.split(key)
         seen = view(world, runner.state, runner.timestep, runner.fresh, central)
-        action, log_p, actor = act(model, seen, noise, jax.random.split(comm_key, seeds), runner.memory.actor)
-        value, critic = judge(model, seen, runner.memory.critic)
+        (action, sent, log_p), actor = act(model, seen, noise, runner.memory.actor)
+        value, critic = judge(model, seen, runner.memory.critic, noise[own:])
         state, timestep = world.step(step_key, runner.state, action)
         done = timestep.done
         moved = Runner(
@@ -140,7 +144,7 @@ def collect(
         def renew(both: tuple[Runner, Tally]) -> tuple[Runner, Tally, Array]:
             runner, tally = both
             cut = timestep.truncated & ~timestep.terminated
-            final, _ = judge(model, view(world, state, timestep, jnp.zeros_like(done), central), critic)
+            final, _ = judge(model, view(world, state, timestep, jnp.zeros_like(done), central), critic, noise[own:])
             bootstrap = jnp.where(cut & timestep.alive, final, 0.0)
             tally = _count(tally, runner, done)
             fresh = where_done(done, world.reset(reset_key, done.shape), (runner.state, runner.timestep))
@@ -151,7 +155,9 @@ def collect(
         runner, tally, bootstrap = jax.lax.cond(
             done.any(), renew, lambda both: (*both, jnp.zeros_like(value)), (moved, tally)
         )
-        return (runner, tally), Experience(seen, action, log_p, value, timestep.reward, done, bootstrap)
+        return (runner, tally), Experience(
+            seen, action, sent, noise[own:], log_p, value, timestep.reward, done, bootstrap
+        )
 
     def chunk(carry: tuple[Runner, Tally], xs: tuple[Array, Array]) -> tuple[tuple[Runner, Tally], Any]:
         memory = carry[0].memory
