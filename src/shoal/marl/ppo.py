@@ -21,11 +21,12 @@ import jax
 import jax.numpy as jnp
 import optax  # type: ignore[import-untyped]
 from jaxtyping import Array, Float, Int, PRNGKeyArray
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from shoal.marl.actors import Actor, ActorCritic, Communication, Critic, Memory, Model, PolicyPlayer
 from shoal.marl.advantages import advantages, explained_variance
 from shoal.marl.batches import deal, deal_starts, groups_of, pieces_of, shuffle
+from shoal.marl.communication.exchange import Scale, make_communication, parse
 from shoal.marl.faults import fault_code
 from shoal.marl.learner import Learner, LearnerSettings, Metrics
 from shoal.marl.networks import Activation, Encoder, dense, encoder
@@ -47,8 +48,12 @@ class PPOSettings(LearnerSettings):
     value_clip: float | None = Field(
         None, gt=0, description="How far a value may move in one update, in units of return; empty for freely."
     )
+    normalise: bool = Field(True, description="Advantages are normalised in each minibatch.")
     entropy_weight: float = Field(0.01, ge=0, description="Weight of the policy's entropy in the objective.")
     value_weight: float = Field(0.5, ge=0, description="Weight of the squared value error in the objective.")
+    huber: float | None = Field(
+        None, gt=0, description="Value error from which its loss grows linearly; empty for the squared error throughout."
+    )
     max_grad_norm: float = Field(0.5, gt=0, description="Norm to which gradients are clipped.")
     clip_apart: bool = Field(
         True, description="Gradients of actor and critic are clipped each by its own norm; else by their common one."
@@ -64,9 +69,20 @@ class PPOSettings(LearnerSettings):
     recurrent: bool = Field(False, description="Networks have a memory (GRU) between their dense layers.")
     memory: int = Field(128, ge=1, description="Size of the memory of recurrent networks.")
     chunk: int = Field(16, ge=1, description="Steps through which recurrent networks are differentiated.")
+    communication: str = Field(
+        "none",
+        description="What agents tell each other before they act: none, commnet, dial, ic3net, tarmac, event, tokens, "
+        "...; options after a colon (tarmac:rounds=2,key=8).",
+    )
     piece: int = Field(
         16384, ge=1, description="Agent samples whose gradient is computed at once; bounds the memory, not the result."
     )
+
+    @field_validator("communication")
+    @classmethod
+    def _known(cls, spec: str) -> str:
+        parse(spec)
+        return spec
 
     @model_validator(mode="after")
     def _fits(self) -> Self:
@@ -121,14 +137,16 @@ class PPO(Learner[P, PPOState]):
         """The value function of a fresh model."""
 
     def communication(self, key: PRNGKeyArray, world: World[Any], width: int) -> Communication | None:
-        """What tells agents about each other, between encoder and head; None for no communication.
+        """What tells agents about each other, between encoder and head: by the settings; None for nothing.
 
         Args:
             key: randomness.
             world: the world.
             width: length of the features h.
         """
-        return None
+        separate = None if self.settings.shared else world.agent_count
+        scale = Scale(width, world.agent_count, world.observation_size, separate)
+        return make_communication(self.settings.communication, key, scale)
 
     def actor(self, key: PRNGKeyArray, world: World[Any]) -> Actor:
         """The policy of a fresh model: encoder, communication, head."""
@@ -152,6 +170,28 @@ class PPO(Learner[P, PPOState]):
         """A fresh model of one seed."""
         actor_key, critic_key = jax.random.split(key)
         return ActorCritic(self.actor(actor_key, world), self.critic(critic_key, world))
+
+    def credited(self, reward: Array, bootstrap: Array, alive: Array, last: Array) -> tuple[Array, Array, Array, Array]:
+        """Rewards and life as the advantage estimate counts them; a method may credit the team as one.
+
+        Args:
+            reward: of each step [time, agents, seeds, worlds].
+            bootstrap: value of the final observation where an episode was cut, else 0.
+            alive: at each step.
+            last: alive after the last step [agents, seeds, worlds].
+        """
+        return reward, bootstrap, alive, last
+
+    def rescaled(self, model: Any, value: Array, target: Array, alive: Array) -> tuple[Any, Array]:
+        """The models [seeds, ...] and the rollout's value estimates once its targets are known, before any step.
+
+        For models that tell values in a unit of their own (``Model.value_unit``), which follows the targets.
+        """
+        return model, value
+
+    def log_ratio(self, each: Array, alive: Array) -> Array:
+        """Logarithms of the ratios that are clipped, from each agent's own [agents, time, batch]."""
+        return each
 
     @property
     def central(self) -> bool:
@@ -212,7 +252,8 @@ class PPO(Learner[P, PPOState]):
             world, state.model, state.runner, roll_key, *self.chunks, central=self.central
         )
         gain, target = self._targets(state, runner, seen)
-        data = Batch(seen.view, seen.action, seen.sent, seen.noise, seen.log_p, seen.value, gain, target)
+        start, value = self.rescaled(state.model, seen.value, target, seen.view.alive)
+        data = Batch(seen.view, seen.action, seen.sent, seen.noise, seen.log_p, value, gain, target)
         groups, units, pieces = self._cut(world)
         rate = self._rate(state.updates)
 
@@ -234,7 +275,7 @@ class PPO(Learner[P, PPOState]):
             return jax.lax.scan(lambda c, x: step(c, _only(dealt(x[None]))), carry, order)
 
         keys = jax.random.split(step_key, s.epochs)
-        (model, optimiser), figures = jax.lax.scan(epoch, (state.model, state.optimiser), keys)
+        (model, optimiser), figures = jax.lax.scan(epoch, (start, state.optimiser), keys)
         metrics = {**tally.means(), **{name: x.mean((0, 1)) for name, x in figures.items()}, "learning_rate": rate}
         seeds_first = [jnp.moveaxis(x, SEEDS, 0) for x in (seen.value, target, seen.view.alive)]
         metrics["explained_variance"] = jax.vmap(explained_variance)(*seeds_first)
@@ -263,7 +304,8 @@ class PPO(Learner[P, PPOState]):
         )
         reward, value, done, bootstrap, alive = flat
         s = self.settings
-        gain = advantages(reward, value, last, done, bootstrap, alive, now.alive, s.discount, s.gae_lambda)
+        reward, bootstrap, alive, alive_last = self.credited(reward, bootstrap, alive, now.alive)
+        gain = advantages(reward, value, last, done, bootstrap, alive, alive_last, s.discount, s.gae_lambda)
         return gain.reshape(shape), (gain + value).reshape(shape)
 
     def _cut(self, world: World[Any]) -> tuple[int, int, int]:
@@ -318,15 +360,16 @@ class PPO(Learner[P, PPOState]):
         judged = model.evaluate(batch.view, batch.action, batch.sent, batch.noise, memory)
         mean, deviation, count = scale
         share = batch.view.alive / count
-        gain = (batch.advantage - mean) / (deviation + 1e-8)
-        log_ratio = judged.log_p - batch.log_p
+        gain = (batch.advantage - mean) / (deviation + 1e-8) if s.normalise else batch.advantage
+        log_ratio = self.log_ratio(judged.log_p - batch.log_p, batch.view.alive)
         ratio = jnp.exp(log_ratio)
         surrogate = jnp.minimum(ratio * gain, jnp.clip(ratio, 1 - s.clip, 1 + s.clip) * gain)
         policy_loss = -(surrogate * share).sum()
-        error = jnp.square(judged.value - batch.target)
+        unit = model.value_unit
+        error = _error((judged.value - batch.target) / unit, s.huber)
         if s.value_clip is not None:
-            near = batch.value + jnp.clip(judged.value - batch.value, -s.value_clip, s.value_clip)
-            error = jnp.maximum(error, jnp.square(near - batch.target))
+            near = batch.value + unit * jnp.clip((judged.value - batch.value) / unit, -s.value_clip, s.value_clip)
+            error = jnp.maximum(error, _error((near - batch.target) / unit, s.huber))
         value_loss = 0.5 * (error * share).sum()
         entropy = (judged.entropy * share).sum()
         stats = {name: jnp.mean(x) / pieces for name, x in judged.stats.items()}
@@ -343,10 +386,10 @@ class PPO(Learner[P, PPOState]):
 
     def _move(self, grads: Any, optimiser: Any, model: Any, rate: Array) -> tuple[Any, Any, Array]:
         """One step of Adam for one seed; also the norm of the gradient before it was clipped."""
-        norm = optax.global_norm(grads)
+        norm = _norm(grads)
         if self.settings.clip_apart:
             parts, tree = jax.tree.flatten(grads, is_leaf=lambda x: x is not grads)
-            grads = jax.tree.unflatten(tree, [self._clipped(part, optax.global_norm(part)) for part in parts])
+            grads = jax.tree.unflatten(tree, [self._clipped(part, _norm(part)) for part in parts])
         else:
             grads = self._clipped(grads, norm)
         direction, optimiser = _adam.update(grads, optimiser)
@@ -358,6 +401,18 @@ class PPO(Learner[P, PPOState]):
 
 
 _adam = optax.flatten(optax.scale_by_adam(eps=1e-5))
+
+
+def _norm(tree: Any) -> Float[Array, ""]:
+    """Euclidean length of all numbers in a pytree."""
+    return jnp.sqrt(sum(jnp.sum(jnp.square(x)) for x in jax.tree.leaves(tree)))
+
+
+def _error(off: Array, huber: float | None) -> Array:
+    """Square of an error, or twice its Huber loss."""
+    if huber is None:
+        return jnp.square(off)
+    return jnp.where(jnp.abs(off) <= huber, jnp.square(off), huber * (2 * jnp.abs(off) - huber))
 
 
 def _only(tree: Any) -> Any:
