@@ -137,7 +137,8 @@ def test_penalty_game_without_penalty_is_solved(shared: bool) -> None:
 
 def test_climbing_game_ends_below_the_optimum() -> None:
     """Independent learners flee the punishment around 11 to the safe corner (5) and climb from it to 6 and 7 at most,
-    as Claus & Boutilier (1998) found."""
+    as Claus & Boutilier (1998) found.
+    """
     result = train("ippo", "climbing", steps=20_000, seeds=4, settings=fast(), episodes=0)
     table = np.array([[11.0, -30.0, 0.0], [-30.0, 7.0, 6.0], [0.0, 0.0, 5.0]])
     obs = np.asarray(result.world.reset(KEY)[1].obs)
