@@ -1,0 +1,46 @@
+"""Compiling small loops: options that halve the time to compile where the loop itself runs for less than that."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import jax
+
+_QUICK: dict[str, bool | int] = {"xla_cpu_use_fusion_emitters": False, "xla_backend_optimization_level": 1}
+
+
+def quickly_compiled(*static: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Decorator: ``jax.jit`` with those static arguments, compiled in a hurry on processors.
+
+    Measured on Kuhn poker (busy core): 1.7 s to compile and 50 ms for 2,000 iterations, against 3.4 s and 31 ms.
+    """
+
+    def wrap(function: Callable[..., Any]) -> Callable[..., Any]:
+        @functools.cache
+        def ready() -> Callable[..., Any]:
+            # Asked for at the first call: importing shoal must not start a backend.
+            return jax.jit(function, static_argnames=static, compiler_options=_usable())
+
+        @functools.wraps(function)
+        def call(*args: Any, **settings: Any) -> Any:
+            return ready()(*args, **settings)
+
+        return call
+
+    return wrap
+
+
+@functools.cache
+def _usable() -> dict[str, bool | int] | None:
+    """The options if this machine's compiler takes them; they are its own and may go in a later version."""
+    if jax.default_backend() != "cpu":
+        return None
+    try:
+        jax.jit(lambda: jax.numpy.zeros(()), compiler_options=_QUICK).lower().compile()
+    except Exception as error:  # the compiler raises bare runtime errors
+        if "compile option" not in str(error):
+            raise
+        return None
+    return _QUICK

@@ -1,0 +1,1 @@
+"""The catalogue's games, one module for each family; each registers itself."""
