@@ -40,6 +40,17 @@ def shoal_version() -> str:
         return "0+unknown"
 
 
+def free_memory() -> int | None:
+    """Bytes of memory that a new job may take; None where the system does not say."""
+    try:
+        for line in Path("/proc/meminfo").read_text().splitlines():
+            if line.startswith("MemAvailable"):
+                return int(line.split()[1]) * 1024
+    except OSError:
+        pass
+    return None
+
+
 def _cpu_model() -> str:
     try:
         for line in Path("/proc/cpuinfo").read_text().splitlines():

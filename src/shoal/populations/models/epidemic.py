@@ -1,0 +1,292 @@
+"""An epidemic on a city's contacts: susceptible, exposed, infectious, recovered, dead (SEIRM), with what people do.
+
+Transmission follows AgentTorch (arXiv 2409.10568 and its code, in the form that its authors meant: every person's own
+mean number of contacts divides): over a tie j -> i
+
+    lambda_ij = R(week) S_age(i) A_stage(j) w_ij G(t - t_inf(j)) / contacts_age(i),   P_i = 1 - exp(-sum_j lambda_ij)
+
+with G the daily mass of a gamma distribution (mean 5.5 days, deviation 2.4). The exposed become infectious after 5 days
+and leave after 5 more: to recovery, or to death with the probability ``mortality``.
+
+The agents' illness is kept as a number beside its stage, so that slopes pass from one day's draws to the next day's
+contacts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+import equinox as eqx
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
+from pydantic import Field
+
+from shoal.populations.city import Shares, build_city
+from shoal.populations.model import (
+    Facts,
+    Parameter,
+    Parameters,
+    PopulationModel,
+    PopulationSettings,
+    Substep,
+    model,
+    replaced,
+)
+from shoal.populations.networks import Network
+from shoal.populations.noise import uniform
+from shoal.populations.sampling import Estimator, draw
+
+SUSCEPTIBLE, EXPOSED, INFECTIOUS, RECOVERED, DEAD = range(5)
+STAGES = ("susceptible", "exposed", "infectious", "recovered", "dead")
+SUSCEPTIBILITY = (0.35, 0.69, 1.03, 1.03, 1.03, 1.03, 1.27, 1.52, 1.52)
+"""By age bin."""
+CONTACTS = (2.0, 2.0, 3.0, 3.0, 3.0, 3.0, 3.0, 4.0, 4.0)
+"""Mean contacts by age bin: children 2, adults 3, the elderly 4."""
+SHEDDING = (0.0, 0.33, 0.72, 0.0, 0.0)
+"""Infectiousness by stage."""
+MEAN_DAYS, DAYS_DEVIATION = 5.5, 2.4
+WEEK = 7
+
+
+class EpidemicSettings(PopulationSettings):
+    """Settings of the epidemic."""
+
+    exposed_days: int = Field(5, ge=1, le=60, description="Days from infection to the infectious stage.")
+    infectious_days: int = Field(5, ge=1, le=60, description="Days in the infectious stage.")
+    workplace: float = Field(4.0, ge=0, lt=1000, description="Colleagues of an employee, on average.")
+    school: float = Field(6.0, ge=0, lt=1000, description="Classmates of a pupil, on average.")
+    others: float = Field(3.0, ge=0, lt=1000, description="Other contacts, on average.")
+    estimator: Estimator = Field("hits", description="Slope of the draws; see populations.sampling.")
+
+
+class EpidemicState(eqx.Module):
+    """The people.
+
+    Attributes:
+        age: bin of each.
+        stage: of the disease, an index into STAGES.
+        caught: day of infection.
+        ill: 1 for everybody who has been infected, carrying slopes.
+        isolating: stays away from work, school and street this week.
+        quarantined: was found infected, and stays away.
+        vaccinated: is.
+        deaths: of the last day, carrying slopes.
+        day: from 0.
+        home: ties in households.
+        work: ties in workplaces and schools.
+        street: other ties.
+    """
+
+    age: Int[Array, " agents"]
+    stage: Int[Array, " agents"]
+    caught: Int[Array, " agents"]
+    ill: Float[Array, " agents"]
+    isolating: Float[Array, " agents"]
+    quarantined: Bool[Array, " agents"]
+    vaccinated: Bool[Array, " agents"]
+    deaths: Float[Array, ""]
+    day: Int[Array, ""]
+    home: Network
+    work: Network
+    street: Network
+
+
+class Isolation(Substep[EpidemicState]):
+    """Once a week everybody decides whether to isolate."""
+
+    estimator: Estimator = eqx.field(static=True)
+
+    def decide(self, key: PRNGKeyArray, observation: EpidemicState, parameters: Parameters) -> Array:
+        """With the probability ``isolation``."""
+        noise = uniform(key, observation.age.shape[0])
+        chance = jnp.broadcast_to(current(parameters["isolation"], observation.day), noise.shape)
+        return draw(chance, noise, self.estimator)
+
+    def transition(
+        self, key: PRNGKeyArray, state: EpidemicState, decision: Array, parameters: Parameters
+    ) -> Mapping[str, Any]:
+        """For a week."""
+        return {"isolating": jnp.where(state.day % WEEK == 0, decision, state.isolating)}
+
+
+class Transmission(Substep[EpidemicState]):
+    """Contacts, and who is infected by them."""
+
+    estimator: Estimator = eqx.field(static=True)
+    mass: tuple[float, ...] = eqx.field(static=True)
+
+    def observe(self, state: EpidemicState, parameters: Parameters) -> Array:
+        """The infectious pressure on everybody: the sum over ties."""
+        since = jnp.clip(state.day - state.caught - 1, 0, len(self.mass) - 1)
+        shedding = jnp.asarray(SHEDDING)[state.stage] * jnp.asarray(self.mass)[since] * state.ill
+        abroad = shedding * (1 - state.isolating) * (1 - state.quarantined)
+        outside = (state.work.total(abroad) + state.street.total(abroad)) * (1 - state.isolating)
+        outside = outside * (1 - state.quarantined)
+        return state.home.total(shedding) + outside
+
+    def decide(self, key: PRNGKeyArray, observation: Array, parameters: Parameters) -> tuple[Array, Array]:
+        """Nobody decides to be infected; the noise of the draws."""
+        return observation, uniform(key, observation.shape[0])
+
+    def transition(
+        self, key: PRNGKeyArray, state: EpidemicState, decision: tuple[Array, Array], parameters: Parameters
+    ) -> Mapping[str, Any]:
+        """Draws for the susceptible."""
+        pressure, noise = decision
+        scale = jnp.asarray(SUSCEPTIBILITY) / jnp.asarray(CONTACTS)
+        guard = 1 - parameters["efficacy"] * state.vaccinated
+        rate = current(parameters["reproduction"], state.day) * scale[state.age] * guard * pressure
+        caught = draw(-jnp.expm1(-rate), noise, self.estimator) * (1 - jnp.minimum(state.ill, 1.0))
+        new = (caught > 0) & (state.stage == SUSCEPTIBLE)
+        return {
+            "ill": state.ill + jnp.where(new, caught, _slope_only(caught)),
+            "stage": jnp.where(new, EXPOSED, state.stage).astype(jnp.int8),
+            "caught": jnp.where(new, state.day, state.caught).astype(jnp.int16),
+        }
+
+
+class Progression(Substep[EpidemicState]):
+    """Stages follow each other on the calendar; some of those who leave die."""
+
+    exposed_days: int = eqx.field(static=True)
+    infectious_days: int = eqx.field(static=True)
+    estimator: Estimator = eqx.field(static=True)
+
+    def decide(self, key: PRNGKeyArray, observation: EpidemicState, parameters: Parameters) -> Array:
+        """Who would die."""
+        noise = uniform(key, observation.age.shape[0])
+        return draw(jnp.broadcast_to(parameters["mortality"], noise.shape), noise, self.estimator)
+
+    def transition(
+        self, key: PRNGKeyArray, state: EpidemicState, decision: Array, parameters: Parameters
+    ) -> Mapping[str, Any]:
+        """By days since infection."""
+        since = state.day - state.caught
+        falls_ill = (state.stage == EXPOSED) & (since >= self.exposed_days)
+        leaves = (state.stage == INFECTIOUS) & (since >= self.exposed_days + self.infectious_days)
+        stage = jnp.where(falls_ill, INFECTIOUS, state.stage)
+        stage = jnp.where(leaves, jnp.where(decision > 0, DEAD, RECOVERED), stage)
+        deaths = jnp.where(leaves, decision * state.ill, 0.0).sum()
+        return {"stage": stage.astype(jnp.int8), "quarantined": state.quarantined & ~leaves, "deaths": deaths}
+
+
+class Measures(Substep[EpidemicState]):
+    """Tests that send the infectious into quarantine, and vaccinations."""
+
+    def decide(self, key: PRNGKeyArray, observation: EpidemicState, parameters: Parameters) -> tuple[Array, Array]:
+        """Who is tested, and who is vaccinated today."""
+        noise = uniform(key, observation.age.shape[0])
+        # Only the infectious are found and only the susceptible are vaccinated, so one number serves both.
+        return noise < parameters["testing"], noise < parameters["vaccination"]
+
+    def transition(
+        self, key: PRNGKeyArray, state: EpidemicState, decision: tuple[Array, Array], parameters: Parameters
+    ) -> Mapping[str, Any]:
+        """A test finds the infectious; a vaccination guards the susceptible."""
+        tested, dosed = decision
+        return {
+            "quarantined": state.quarantined | (tested & (state.stage == INFECTIOUS)),
+            "vaccinated": state.vaccinated | (dosed & (state.stage == SUSCEPTIBLE)),
+            "day": state.day + 1,
+        }
+
+
+@model("epidemic")
+class Epidemic(PopulationModel[EpidemicSettings, EpidemicState]):
+    """SEIRM with isolation, testing, quarantine and vaccination on a synthetic city."""
+
+    schema = EpidemicSettings
+    flows = frozenset({"infections", "deaths"})
+    parameters: ClassVar = {
+        "reproduction": Parameter(2.5, 0.0, 20.0, "infections caused by one case among the susceptible (R)"),
+        "initial": Parameter(0.001, 0.0, 1.0, "share of people who are infected at the start"),
+        "mortality": Parameter(0.01, 0.0, 1.0, "share of the infected who die"),
+        "isolation": Parameter(0.0, 0.0, 1.0, "probability to isolate for a week"),
+        "testing": Parameter(0.0, 0.0, 1.0, "probability of an infectious person to be found, each day"),
+        "vaccination": Parameter(0.0, 0.0, 1.0, "share of the susceptible who are vaccinated each day"),
+        "efficacy": Parameter(0.9, 0.0, 1.0, "share of infections that a vaccination prevents"),
+    }
+
+    def population(self, seed: int) -> EpidemicState:
+        """A synthetic city in good health."""
+        s = self.settings
+        city = build_city(s.agents, seed, Shares(workplace=s.workplace, school=s.school, others=s.others))
+        n = s.agents
+        return EpidemicState(
+            age=jnp.asarray(city.age),
+            stage=jnp.zeros(n, jnp.int8),
+            caught=jnp.zeros(n, jnp.int16),
+            ill=jnp.zeros(n),
+            isolating=jnp.zeros(n),
+            quarantined=jnp.zeros(n, bool),
+            vaccinated=jnp.zeros(n, bool),
+            deaths=jnp.zeros(()),
+            day=jnp.zeros((), jnp.int32),
+            home=city.home,
+            work=city.work,
+            street=city.street,
+        )
+
+    def begin(self, key: PRNGKeyArray, population: EpidemicState, parameters: Parameters) -> EpidemicState:
+        """The first cases, on their first infectious day."""
+        s = self.settings
+        chance = jnp.broadcast_to(parameters["initial"], population.age.shape)
+        ill = draw(chance, uniform(key, s.agents), s.estimator)
+        first = ill > 0
+        stage = jnp.where(first, INFECTIOUS, SUSCEPTIBLE).astype(jnp.int8)
+        caught = jnp.where(first, -s.exposed_days, 0).astype(jnp.int16)
+        return replaced(population, {"ill": ill, "stage": stage, "caught": caught})
+
+    def substeps(self) -> tuple[Substep[EpidemicState], ...]:
+        """Decide, meet, fall ill, be tested."""
+        s = self.settings
+        mass = _mass(s.exposed_days + s.infectious_days + 1)
+        return (
+            Isolation(s.estimator),
+            Transmission(s.estimator, mass),
+            Progression(s.exposed_days, s.infectious_days, s.estimator),
+            Measures(),
+        )
+
+    def report(self, before: EpidemicState, after: EpidemicState) -> Facts:
+        """Daily infections and deaths, people by stage, and how many stay at home."""
+        counts = {name: (after.stage == number).sum().astype(jnp.float32) for number, name in enumerate(STAGES)}
+        return {
+            "infections": (after.ill - before.ill).sum(),
+            "deaths": after.deaths,
+            "isolating": after.isolating.sum(),
+            "quarantined": after.quarantined.sum().astype(jnp.float32),
+            "vaccinated": after.vaccinated.sum().astype(jnp.float32),
+            **counts,
+        }
+
+    @property
+    def bytes_per_agent(self) -> float:
+        """Ties twice (as CSR and in slices), the state twice, and what a step needs besides."""
+        s = self.settings
+        ties = 1.6 + max(s.workplace, s.school) + s.others
+        return 8 * ties * 1.1 + 2 * 20 + 60
+
+
+def current(value: Array, day: Array) -> Array:
+    """A parameter on that day: itself if it is one number, else the week's entry (the last goes on)."""
+    if value.ndim == 0:
+        return value
+    entry: Array = value[jnp.clip(day // WEEK, 0, value.shape[0] - 1)]
+    return entry
+
+
+def _slope_only(x: Array) -> Array:
+    """0 whose slope is that of x."""
+    return x - lax.stop_gradient(x)
+
+
+def _mass(days: int) -> tuple[float, ...]:
+    """Share of a case's infectiousness on each day since infection."""
+    from scipy.stats import gamma
+
+    shape, scale = MEAN_DAYS**2 / DAYS_DEVIATION**2, DAYS_DEVIATION**2 / MEAN_DAYS
+    return tuple(float(x) for x in np.diff(gamma.cdf(np.arange(days + 1), shape, scale=scale)))

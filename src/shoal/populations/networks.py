@@ -1,0 +1,212 @@
+"""Networks: who meets whom, for millions of agents.
+
+A network is a sorted CSR table of neighbours, made once. The operation that every model lives on is ``total``: the sum
+of a number over an agent's neighbours. It is computed from *slices*, tables [width, agents] of agents of about the same
+number of neighbours: one gather and one addition per column, all in long vector operations. Few senders (the start and
+the end of an epidemic) are followed along their own ties instead; which is cheaper is decided in each step.
+
+Measured at 1 M agents with 10 neighbours each on two busy cores: 24 ms from slices, 53 ms as a sorted segment sum.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Int
+from numpy.typing import ArrayLike, NDArray
+
+from shoal.errors import InputError
+
+WIDTHS = (1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 18, 20, 22, 24, 28, 32, 40, 48)
+"""Widths of slices; agents with more neighbours are summed along the CSR table."""
+FEW = 24
+"""Senders are followed along their own ties where these are at most a share of 1 / FEW of all."""
+SMALL = 4096
+"""Networks of so few ties are always summed whole."""
+
+
+class Network(eqx.Module):
+    """Ties between agents, each in both directions.
+
+    Attributes:
+        offsets: where each agent's neighbours begin in ``neighbours``.
+        neighbours: of all agents, one behind the other, ascending.
+        slices: neighbours again, by number of them: tables [width, agents of the slice]; padded with ``count``.
+        place: where each agent is in the slices' order.
+        tail: agents with more neighbours than the widest slice, and the owner of each of their ties in ``reach``.
+        reach: neighbours of those in ``tail``.
+        count: number of agents.
+        lonely: number of agents without neighbours.
+        crowded: number of agents with more neighbours than the widest slice.
+    """
+
+    offsets: Int[Array, " agents+1"]
+    neighbours: Int[Array, " ties"]
+    slices: tuple[Int[Array, "width part"], ...]
+    place: Int[Array, " agents"]
+    tail: Int[Array, " reach"]
+    reach: Int[Array, " reach"]
+    count: int = eqx.field(static=True)
+    lonely: int = eqx.field(static=True)
+    crowded: int = eqx.field(static=True)
+
+    @property
+    def ties(self) -> int:
+        """Number of ties, each direction counted."""
+        return int(self.neighbours.shape[0])
+
+    @property
+    def degrees(self) -> Int[Array, " agents"]:
+        """Number of neighbours of every agent."""
+        return self.offsets[1:] - self.offsets[:-1]
+
+    def total(self, weight: Float[Array, " agents"]) -> Float[Array, " agents"]:
+        """Sum of ``weight`` over the neighbours of every agent; 0 where there are none. Differentiable."""
+        return _total(self, weight)
+
+
+def network(count: int, first: ArrayLike, second: ArrayLike) -> Network:
+    """The network with a tie between each pair; pairs that occur twice count once, ties to oneself not at all.
+
+    Args:
+        count: number of agents, at least 1.
+        first: numbers of agents [pairs].
+        second: of their partners [pairs].
+
+    Raises:
+        InputError: no agents, arrays of different lengths, or a tie to an agent that is not there.
+    """
+    from scipy.sparse import coo_matrix
+
+    if count < 1:
+        raise InputError("network agents", count, "Use at least 1.")
+    a, b = (_numbers(x, name, count) for x, name in ((first, "first"), (second, "second")))
+    if a.shape != b.shape:
+        raise InputError("network ties", (a.size, b.size), "Give as many second as first ends.")
+    apart = a != b
+    if not apart.all():
+        a, b = a[apart], b[apart]
+    rows, columns = np.concatenate([a, b]), np.concatenate([b, a])
+    table = coo_matrix((np.ones(rows.size, np.int8), (rows, columns)), shape=(count, count)).tocsr()
+    return from_csr(table.indptr, table.indices)
+
+
+def from_csr(offsets: NDArray[Any], neighbours: NDArray[Any]) -> Network:
+    """The network of a symmetric CSR table that has no tie twice."""
+    offsets, neighbours = offsets.astype(np.int32, copy=False), neighbours.astype(np.int32, copy=False)
+    count = offsets.size - 1
+    degrees = np.diff(offsets)
+    order = np.argsort(degrees, kind="stable").astype(np.int32)
+    place = np.empty(count, np.int32)
+    place[order] = np.arange(count, dtype=np.int32)
+    ascending = degrees[order]
+    lonely = start = int(np.searchsorted(ascending, 0, "right"))
+    slices = []
+    for width in WIDTHS:
+        end = int(np.searchsorted(ascending, width, "right"))
+        if end > start:
+            slices.append(jnp.asarray(_slice(offsets, neighbours, order[start:end], width, count)))
+            start = end
+    far = order[start:]
+    reach = np.concatenate([neighbours[offsets[i] : offsets[i + 1]] for i in far]) if far.size else neighbours[:0]
+    tail = np.repeat(np.arange(far.size, dtype=np.int32), degrees[far])
+    return Network(
+        offsets=jnp.asarray(offsets),
+        neighbours=jnp.asarray(neighbours),
+        slices=tuple(slices),
+        place=jnp.asarray(place),
+        tail=jnp.asarray(tail),
+        reach=jnp.asarray(reach),
+        count=count,
+        lonely=lonely,
+        crowded=far.size,
+    )
+
+
+def _slice(
+    offsets: NDArray[np.int32], neighbours: NDArray[np.int32], rows: NDArray[np.int32], width: int, pad: int
+) -> NDArray[np.int32]:
+    """Neighbours [width, rows], column by column so that no second table of that size is held."""
+    table = np.full((width, rows.size), pad, np.int32)
+    begin, have = offsets[rows], offsets[rows + 1] - offsets[rows]
+    for k in range(width):
+        full = have > k
+        table[k, full] = neighbours[begin[full] + k]
+    return table
+
+
+def _numbers(values: ArrayLike, name: str, count: int) -> NDArray[np.int32]:
+    x = np.asarray(values)
+    if x.ndim != 1 or (x.size and not np.issubdtype(x.dtype, np.integer)):
+        raise InputError(f"network {name}", f"{x.dtype}{list(x.shape)}", "Give a list of agent numbers.")
+    wrong = (x < 0) | (x >= count)
+    if wrong.any():
+        raise InputError(f"network {name}", int(x[wrong][0]), f"Agents are numbered from 0 to {count - 1}.")
+    return x.astype(np.int32, copy=False)
+
+
+@jax.custom_jvp
+def _total(net: Network, weight: Float[Array, " agents"]) -> Float[Array, " agents"]:
+    if net.ties < SMALL:
+        return _whole(net, weight)
+    sending = weight != 0
+    used = jnp.where(sending, net.degrees, 0).sum()
+    few = (used <= net.ties // FEW) & (sending.sum() <= net.count // FEW)
+    result: Array = jax.lax.cond(few, _along, _whole, net, weight)
+    return result
+
+
+@_total.defjvp
+def _total_jvp(primals: tuple[Network, Array], tangents: tuple[Any, Array]) -> tuple[Array, Array]:
+    net, weight = primals
+    return _total(net, weight), _linear(net, tangents[1])
+
+
+def _linear(net: Network, weight: Float[Array, " agents"]) -> Float[Array, " agents"]:
+    """The sum whose transpose is itself, since ties go both ways; a gather's own transpose would be a slow scatter.
+
+    ``custom_linear_solve`` is the one way to say so that works forward, backward and in batches; nothing is solved.
+    """
+
+    def same(_: Any, x: Array) -> Array:
+        return _whole(net, x)
+
+    result: Array = jax.lax.custom_linear_solve(lambda x: x, weight, same, same)
+    return result
+
+
+def _whole(net: Network, weight: Float[Array, " agents"]) -> Float[Array, " agents"]:
+    """Sum over all ties, by slices."""
+    padded = jnp.concatenate([weight, jnp.zeros(1, weight.dtype)])
+    sums = [jnp.zeros(net.lonely, weight.dtype)]
+    for table in net.slices:
+        column = padded[table[0]]
+        for k in range(1, table.shape[0]):
+            column = column + padded[table[k]]
+        sums.append(column)
+    sums.append(jax.ops.segment_sum(weight[net.reach], net.tail, net.crowded, indices_are_sorted=True))
+    return jnp.concatenate(sums)[net.place]
+
+
+def _along(net: Network, weight: Float[Array, " agents"]) -> Float[Array, " agents"]:
+    """The same where few agents send: their ties only."""
+    most = net.ties // FEW
+    senders = jnp.nonzero(weight, size=net.count // FEW, fill_value=net.count)[0]
+    degrees = jnp.concatenate([net.degrees, jnp.zeros(1, jnp.int32)])[senders]
+    ends = jnp.cumsum(degrees)
+    begins = ends - degrees
+    # Which sender each place in the list of used ties belongs to: one more at each sender's first tie.
+    marks = jnp.zeros(most, jnp.int32).at[begins].add(jnp.where(degrees > 0, 1, 0), mode="drop")
+    number = jnp.cumsum(marks) - 1
+    busy = jnp.nonzero(degrees, size=degrees.shape[0], fill_value=0)[0]
+    owner = busy[number]
+    spot = jnp.arange(most)
+    tie = net.offsets[senders[owner]] + spot - begins[owner]
+    used = spot < ends[-1]
+    share = jnp.where(used, weight[senders[owner]], 0.0)
+    receiver = jnp.where(used, net.neighbours[tie], net.count)
+    return jnp.zeros(net.count, weight.dtype).at[receiver].add(share, mode="drop")
