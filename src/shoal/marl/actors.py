@@ -44,6 +44,7 @@ class Heard(NamedTuple):
         entropy: of the distributions of ``sent``, in nats.
         memory: of the channel.
         stats: figures for the metrics, scalars or [*batch]; one of the name ``loss`` is added to the objective.
+        said: what went through the channel, for measures of communication; () if it is not told.
     """
 
     content: Float[Array, "message agents *batch"]
@@ -52,6 +53,7 @@ class Heard(NamedTuple):
     entropy: PerAgent
     memory: Any
     stats: dict[str, Array]
+    said: Any = ()
 
 
 class Communication(eqx.Module):
@@ -224,7 +226,7 @@ def _step_by_step(
     def step(memory: Any, xs: Any) -> tuple[Any, Heard]:
         h, view, noise, sent = xs
         heard = comm(h, view, noise, memory, sent, execute)
-        return heard.memory, heard._replace(memory=())
+        return heard.memory, heard._replace(memory=(), said=())
 
     last, heard = jax.lax.scan(step, memory, jax.tree.map(first, (h, view, noise, sent)))
 
@@ -266,6 +268,11 @@ class Model(eqx.Module):
     @abstractmethod
     def rows(self) -> tuple[int, int]:
         """Uniform numbers that an agent needs in a step: for its action, and for its communication (kept)."""
+
+    @property
+    def value_unit(self) -> Array | float:
+        """What value errors are measured in; its gradient is none of the objective's."""
+        return 1.0
 
     @abstractmethod
     def start(self, agents: int, batch: tuple[int, ...]) -> Memory:

@@ -19,8 +19,8 @@ def write_episodes(
 ) -> None:
     """Play episodes and write each step as a ``world.step`` event; the first of an episode has no parent.
 
-    The payload has the episode, the time, each agent's action by name, the rewards, the world's metrics, and whether
-    the episode ended.
+    The payload has the episode, the time, each agent's action by name (values by name where actions are continuous),
+    the rewards, the world's metrics, and whether the episode ended.
 
     Args:
         player: acts for all agents.
@@ -45,7 +45,7 @@ def write_episodes(
                 **facts,
                 "episode": int(e),
                 "time": time,
-                "actions": {a: world.actions[i][moves[i, e]] for i, a in enumerate(world.agents)},
+                "actions": {a: _named(world, i, moves[i, ..., e]) for i, a in enumerate(world.agents)},
                 "rewards": {a: float(rewards[i, e]) for i, a in enumerate(world.agents)},
                 "alive": [a for i, a in enumerate(world.agents) if alive[i, e]],
                 "metrics": {name: float(x[e]) for name, x in metrics.items()},
@@ -53,6 +53,14 @@ def write_episodes(
             }
             parents[e] = (trace.write("world.step", payload=payload, parents=parents[e]),)
         running &= ~done
+
+
+def _named(world: World[Any], agent: int, action: Any) -> str | dict[str, float]:
+    """An action by name, or the value of every dimension by name where actions are continuous."""
+    names = world.actions[agent]
+    if not world.continuous:
+        return names[int(action)]
+    return {name: float(value) for name, value in zip(names, action, strict=True)}
 
 
 def _begin(player: Player, world: World[Any], count: int, key: PRNGKeyArray) -> tuple[int, Any, Any, Any, Any]:

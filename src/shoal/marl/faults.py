@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Bool, Float, Int
 
 from shoal.errors import ShoalError
 
@@ -52,24 +53,31 @@ def fault_code(seen: Any, metrics: dict[str, Array], model: Any) -> Int[Array, "
     """
     losses = metrics["policy_loss"] + metrics["value_loss"] + metrics["entropy"]
     checks = [
-        _finite(seen.view.obs, -2),
-        _finite(seen.reward, -2),
-        _finite(seen.value, -2) & _finite(seen.log_p, -2),
+        finite(seen.view.obs, -2),
+        finite(seen.reward, -2),
+        finite(seen.value, -2) & finite(seen.log_p, -2),
         jnp.isfinite(losses),
         jnp.isfinite(metrics["grad_norm"]),
-        _largest(model) < LARGEST,
+        largest(model) < LARGEST,
     ]
-    code = jnp.zeros(losses.shape, jnp.int32)
+    return first_fault(checks)
+
+
+def first_fault(checks: Sequence[Bool[Array, " seeds"]]) -> Int[Array, " seeds"]:
+    """The code of the first check that fails, for each seed; 0 where all hold. Checks are in the order of CAUSES."""
+    code = jnp.zeros(checks[-1].shape, jnp.int32)
     for i, fine in reversed(list(enumerate(checks, 1))):
         code = jnp.where(fine, code, i)
     return code
 
 
-def _finite(x: Array, axis: int) -> Array:
+def finite(x: Array, axis: int) -> Bool[Array, " seeds"]:
+    """Whether all numbers are finite, for each entry of ``axis``."""
     return jnp.isfinite(jnp.moveaxis(x, axis, 0).reshape(x.shape[axis], -1)).all(1)
 
 
-def _largest(model: Any) -> Float[Array, " seeds"]:
+def largest(model: Any) -> Float[Array, " seeds"]:
+    """The size of the largest parameter, for models [seeds, ...]."""
     leaves = [jnp.abs(x).reshape(x.shape[0], -1).max(1) for x in jax.tree.leaves(model)]
     # A NaN must not pass for small.
     return jnp.stack([jnp.where(jnp.isnan(x), jnp.inf, x) for x in leaves]).max(0)

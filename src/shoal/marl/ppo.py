@@ -52,7 +52,7 @@ class PPOSettings(LearnerSettings):
     entropy_weight: float = Field(0.01, ge=0, description="Weight of the policy's entropy in the objective.")
     value_weight: float = Field(0.5, ge=0, description="Weight of the squared value error in the objective.")
     huber: float | None = Field(
-        None, gt=0, description="Value error from which its loss grows linearly; empty for the squared error throughout."
+        None, gt=0, description="Value error from which its loss grows linearly; empty for the squared error."
     )
     max_grad_norm: float = Field(0.5, gt=0, description="Norm to which gradients are clipped.")
     clip_apart: bool = Field(

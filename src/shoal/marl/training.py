@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -22,7 +23,7 @@ from numpy.typing import NDArray
 
 from shoal.errors import InputError, ShoalError
 from shoal.marl.checkpoints import read, save, training_keys
-from shoal.marl.compilation import ONCE, QUICK, THOROUGH, compiled
+from shoal.marl.compilation import ONCE, QUICK, THOROUGH, Options, compiled
 from shoal.marl.episodes import write_episodes
 from shoal.marl.evaluation import Episodes, evaluate_seeds
 from shoal.marl.faults import CAUSES, TrainingDiverged
@@ -118,10 +119,12 @@ def train(
     seeds: int | Sequence[int] = 1,
     out: Path | str | None = None,
     resume: Path | str | None = None,
+    start: Path | str | None = None,
     progress: Callable[[Progress], None] | None = None,
     checkpoint_every: int | None = None,
     episodes: int = 128,
     traced: int = 2,
+    compilation: Options | None = None,
 ) -> Training:
     """Train, evaluate what came out, and keep it.
 
@@ -133,10 +136,13 @@ def train(
         seeds: seed numbers, or how many (0, 1, ...); all are trained in one program.
         out: folder for metrics, checkpoints, trace and summary; nothing is kept without it.
         resume: a checkpoint, or a training's folder, to go on from until its own number of steps, in its own folder.
+        start: a checkpoint, or a training's folder, whose parameters to begin with, for fine-tuning: of the same
+            networks and number of seeds, in any world that they fit. All else begins anew, the optimiser too.
         progress: called about once a second.
         checkpoint_every: environment steps between checkpoints; a fifth of the training if left out.
         episodes: to evaluate the final parameters with, for each seed; 0 for none.
         traced: episodes to write to the trace.
+        compilation: options of the compiler; by the training's length if left out.
 
     Raises:
         InputError, UnknownName: settings that do not fit, or a checkpoint that cannot be used.
@@ -156,7 +162,9 @@ def train(
     if not numbers or len(set(numbers)) != len(numbers):
         raise InputError("seeds", seeds, "Give at least one, each once.")
     plan = Plan(max(1, steps // chosen.steps_per_update), checkpoint_every or max(1, steps // 5), episodes, traced)
-    return _Run(chosen, place, numbers, plan, Path(out) if out is not None else None, progress).run()
+    run = _Run(chosen, place, numbers, plan, Path(out) if out is not None else None, progress)
+    run.compilation, run.start = compilation, start
+    return run.run()
 
 
 @dataclass(frozen=True)
@@ -202,6 +210,8 @@ class _Run:
         self.done = 0
         self.history: list[dict[str, NDArray[Any]]] = []
         self.seconds = 0.0
+        self.compilation: Options | None = None
+        self.start: Path | str | None = None
 
     def run(self) -> Training:
         """To the end."""
@@ -210,7 +220,10 @@ class _Run:
             keys = training_keys(self.seeds)
             start = compiled(lambda k: self.learner.init(k, self.world), keys, options=ONCE)
             self.state = start(keys)
-        options = QUICK if self._short() else THOROUGH
+            if self.start is not None:
+                shapes = jax.eval_shape(lambda: self.state.model)
+                self.state = eqx.tree_at(lambda s: s.model, self.state, read(self.start).fill(shapes, ".model"))
+        options = self.compilation or (QUICK if self._short() else THOROUGH)
         self.advance = compiled(self._loop, self.state, jnp.int32(1), options=options, donate=(0,))
         compile_seconds = time.perf_counter() - began
         self.records = Records(self.out, self.seeds, self.done)

@@ -103,7 +103,7 @@ class ModelSource(Protocol):
         ...
 
 
-Measured = Measurements | Sequence[Measurements] | Mapping[str, Measurements]
+Measured = Measurements | Sequence[Measurements] | Mapping[str, Measurements] | Mapping[str, Sequence[Measurements]]
 TrialFunction = Callable[[Trial[C]], Measured | Awaitable[Measured]]
 
 
@@ -121,7 +121,8 @@ class Experiment(Generic[C]):
         model: the trial needs the run's language model; such trials run in one process, so that calls are batched.
         vectorised: see ``trial``.
         joint: one call measures all variants on a seed and returns a mapping from variant to measurements; for
-            baselines whose budget is what the treatment spent.
+            baselines whose budget is what the treatment spent. With ``vectorised`` too, one call measures all variants
+            on all seeds: a mapping from variant to a list with one entry per seed.
         skip: reason why it cannot run here with that config (a data set is absent), or None.
         forecast: what one trial is expected to cost (calls, tokens, money), told before a run starts.
         default_model: model spec used when the user names none.

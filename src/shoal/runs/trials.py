@@ -212,12 +212,11 @@ class _Plan:
             seeds = range(self.counts[e.name])
             if e.joint:
                 left = [s for s in seeds if any((e.name, v, s) not in finished for v in e.variants)]
-                jobs += [(e, Job(e.name, "", (s,))) for s in left]
+                jobs += [(e, Job(e.name, "", batch)) for batch in _batches(e, left)]
                 continue
             for variant in e.variants:
                 left = [s for s in seeds if (e.name, variant, s) not in finished]
-                batches = [tuple(left)] if e.vectorised and left else [(s,) for s in left]
-                jobs += [(e, Job(e.name, variant, batch)) for batch in batches]
+                jobs += [(e, Job(e.name, variant, batch)) for batch in _batches(e, left)]
         return jobs
 
     def forecast(self) -> dict[str, Usage]:
@@ -283,16 +282,18 @@ def _execute(plan: _Plan, folder: RunFolder, processes: int, progress: Progress 
 
 
 def _unpack(experiment: Experiment[Any], job: Job, outcome: Any) -> Iterator[tuple[TrialKey, Measurements]]:
-    if experiment.joint:
-        for variant in experiment.variants:
-            yield (job.experiment, variant, job.seeds[0]), outcome[variant]
-    elif experiment.vectorised:
-        if len(outcome) != len(job.seeds):
-            raise ValueError(f"{job.experiment}: a vectorised trial returned {len(outcome)} of {len(job.seeds)} seeds")
-        for seed, measurements in zip(job.seeds, outcome, strict=True):
-            yield (job.experiment, job.variant, seed), measurements
-    else:
-        yield (job.experiment, job.variant, job.seeds[0]), cast(Measurements, outcome)
+    for variant in experiment.variants if experiment.joint else (job.variant,):
+        measured = outcome[variant] if experiment.joint else outcome
+        each = measured if experiment.vectorised else (cast(Measurements, measured),)
+        if len(each) != len(job.seeds):
+            raise ValueError(f"{job.experiment}: a vectorised trial returned {len(each)} of {len(job.seeds)} seeds")
+        for seed, measurements in zip(job.seeds, each, strict=True):
+            yield (job.experiment, variant, seed), measurements
+
+
+def _batches(experiment: Experiment[Any], seeds: Sequence[int]) -> list[tuple[int, ...]]:
+    """The seeds of each call: all in one where the experiment is vectorised."""
+    return [tuple(seeds)] if experiment.vectorised and seeds else [(s,) for s in seeds]
 
 
 Keep = Callable[[Experiment[Any], Job, Any, float], None]

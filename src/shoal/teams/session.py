@@ -80,6 +80,8 @@ class Session:
         messages: how many messages were sent, counted once per receiver.
         inspectors: called with each message before delivery; one may return another message, or None to drop it
             (fault injection, governance, channel ablation).
+        channels: called with each message after it was recorded as sent; what they return is what arrives, None for
+            nothing. Unlike inspectors they leave no mark in the trace: faults of the way itself.
     """
 
     model: Model
@@ -93,6 +95,7 @@ class Session:
     usage: Usage = field(default_factory=Usage)
     messages: int = 0
     inspectors: list[Callable[[Message], Message | None]] = field(default_factory=list)
+    channels: list[Callable[[Message], Message | None]] = field(default_factory=list)
     _turns: Counter[str] = field(default_factory=Counter)
 
     async def ask(
@@ -235,7 +238,11 @@ class Session:
             "message", sender, {"to": list(message.receivers), "content": message.content}, parents
         )
         self.messages += len(message.receivers)
-        return Message(message.sender, message.receivers, message.content, event)
+        arriving: Message | None = Message(message.sender, message.receivers, message.content, event)
+        for channel in self.channels:
+            if arriving is not None:
+                arriving = channel(arriving)
+        return arriving
 
     def decide(self, agent: str, what: str, parents: Iterable[str] = (), **facts: Any) -> str:
         """Record a decision (a vote's outcome, a chosen agent, a stop) with its facts; returns the event id."""

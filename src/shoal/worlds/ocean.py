@@ -102,7 +102,8 @@ class Sight(NamedTuple):
     """What the vessels see of the pebbles.
 
     Attributes:
-        sectors: pebbles in each of 8 sectors (from the heading to the left) and 3 rings, sector by sector.
+        sectors: pebbles in each of 8 sectors (from the heading to the left) and 3 rings, sector by sector; then those
+            beyond the view likewise, if there is a chart.
         seen: pebbles in view.
         ahead: mean way to them, along the heading; 0 if there are none.
         left: the same, to the left.
@@ -147,6 +148,7 @@ class Ocean(World[OceanState]):
         channel: vessels have a light.
         neighbours: how many nearest vessels' lights are seen; 0 cuts all edges.
         hearing: how far lights are seen.
+        chart: vessels also know how many pebbles float beyond their view, in 8 sectors and 3 rings to the far corner.
         lights: what others see: "chosen" (the truth), "shuffled" (each vessel's light shows another's choice, by a
             random turn; the rate stays), "always" (lit), or "random" (a fair coin).
     """
@@ -170,6 +172,7 @@ class Ocean(World[OceanState]):
     channel: bool = True
     neighbours: int = 2
     hearing: float = 2.0
+    chart: bool = False
     lights: str = "chosen"
 
     def __post_init__(self) -> None:
@@ -205,8 +208,13 @@ class Ocean(World[OceanState]):
 
     @property
     def observation_sizes(self) -> tuple[int, ...]:
-        """Own state 5, nearest vessel 2, pebbles in view 3 and in sectors 24; with a light 2, and 3 per neighbour."""
-        return (10 + SECTORS * RINGS + (2 + 3 * self.neighbours if self.channel else 0),) * self.count
+        """Own state 5, nearest vessel 2, pebbles in view 3 and in sectors 24; chart 24; light 2, 3 per neighbour."""
+        return (10 + self._bins + (2 + 3 * self.neighbours if self.channel else 0),) * self.count
+
+    @property
+    def _bins(self) -> int:
+        """Counts of pebbles in an observation: of the view, then of the chart."""
+        return (1 + self.chart) * SECTORS * RINGS
 
     def reset(self, key: PRNGKeyArray, batch: tuple[int, ...] = ()) -> tuple[OceanState, Timestep]:
         """Patches in different cells of a coarse grid, vessels anywhere and at rest, lights off."""
@@ -290,16 +298,18 @@ class Ocean(World[OceanState]):
             lines.append(f"Nearest vessel: {ahead:+.3f} ahead, {left:+.3f} left.")
         lines.append(f"Pebbles in view: {seen * self.pebbles:.0f}, their centre {centre_ahead * self.view:+.3f} ahead, "
                      f"{centre_left * self.view:+.3f} left.")  # fmt: skip
-        for k, bins in enumerate(obs[10 : 10 + SECTORS * RINGS].reshape(SECTORS, RINGS) * 10):
+        for k, bins in enumerate(obs[10 : 10 + self._bins].reshape(-1, RINGS) * 10):
             if bins.any():
                 near, middle, far = (f"{b:.0f}" for b in bins)
-                where = f"From {45 * k} to {45 * k + 45} degrees left"
-                lines.append(f"{where}: {near} near, {middle} further, {far} far.")
+                where = f"From {45 * (k % SECTORS)} to {45 * (k % SECTORS) + 45} degrees left"
+                beyond = "" if k < SECTORS else "beyond your view "
+                lines.append(f"{where}: {beyond}{near} near, {middle} further, {far} far.")
         if self.channel:
-            own, many = obs[34:36]
+            lights = 10 + self._bins
+            own, many = obs[lights : lights + 2]
             on = "on" if own else "off"
             lines.append(f"Your light was {on}. Lit vessels that you see: {many * max(self.neighbours, 1):.0f}.")
-            for there, a, b in obs[36:].reshape(-1, 3):
+            for there, a, b in obs[lights + 2 :].reshape(-1, 3):
                 if there:
                     lines.append(f"A lit vessel: {a:+.3f} ahead, {b:+.3f} left.")
         return "\n".join([*lines, legal_line(self.actions[agent], [True] * self.action_count)])
@@ -392,21 +402,26 @@ class Ocean(World[OceanState]):
         sector = jnp.where((left > 0) | ((left == 0) & (ahead > 0)), upper, lower)
         ring = (square >= (self.view / RINGS) ** 2).astype(jnp.int8) + (square >= (2 * self.view / RINGS) ** 2)
         visible = state.floating[:, None] & (square < self.view**2)
-        spot = jnp.where(visible, sector * RINGS + ring, -1).astype(jnp.int8)
-        bins = jnp.arange(SECTORS * RINGS, dtype=jnp.int8).reshape(1, -1, *(1,) * state.time.ndim)
+        spot, own = jnp.where(visible, sector * RINGS + ring, -1).astype(jnp.int8), SECTORS * RINGS
+        if self.chart:
+            third = (math.sqrt(2) - self.view) / RINGS
+            ring = (square >= (self.view + third) ** 2).astype(jnp.int8) + (square >= (self.view + 2 * third) ** 2)
+            beyond = state.floating[:, None] & ~visible
+            spot = jnp.where(beyond, own + sector * RINGS + ring, spot).astype(jnp.int8)
+        bins = jnp.arange(self._bins, dtype=jnp.int8).reshape(1, -1, *(1,) * state.time.ndim)
 
         # Summed pebble by pebble: for sums over an axis the compiler does the geometry anew for each bin, which is
         # tens of times slower.
         def add(sums: Triple, pebble: Triple) -> tuple[Triple, None]:
             spot, px, py = pebble
             counts, east, north = sums
-            seen = spot >= 0
+            seen = (spot >= 0) & (spot < own)
             return (counts + (spot[:, None] == bins), east + (px - state.x) * seen, north + (py - state.y) * seen), None
 
         none = jnp.zeros_like(state.x)
-        start = (jnp.zeros((self.count, SECTORS * RINGS, *state.time.shape), jnp.int16), none, none)
+        start = (jnp.zeros((self.count, self._bins, *state.time.shape), jnp.int16), none, none)
         (sectors, east, north), _ = jax.lax.scan(add, start, (spot, state.px, state.py))
-        seen = sectors.sum(1)
+        seen = sectors[:, :own].sum(1)
         share = 1 / jnp.maximum(seen, 1)
         return Sight(sectors, seen, (east * cos + north * sin) * share, (north * cos - east * sin) * share)
 
