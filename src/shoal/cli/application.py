@@ -7,7 +7,18 @@ from typing import Annotated
 
 import typer
 
-from shoal.cli import catalogue, checks, console, execution, history
+from shoal.cli import (
+    catalogue,
+    checks,
+    console,
+    diagnosis,
+    evaluation,
+    execution,
+    history,
+    playing,
+    simulation,
+    training,
+)
 
 app = typer.Typer(
     name="shoal",
@@ -23,9 +34,16 @@ app.command("show")(catalogue.show)
 app.command("run")(execution.run)
 app.command("team")(execution.team)
 app.command("demo")(execution.demo)
+app.command("play")(playing.play)
+app.command("simulate")(simulation.simulate)
+app.command("train")(training.train)
+app.command("eval")(evaluation.evaluate)
+app.command("cross-play")(evaluation.cross_play)
 app.command("runs")(history.runs)
 app.command("report")(history.report)
 app.command("diff")(history.diff)
+app.command("diagnose")(diagnosis.diagnose)
+app.add_typer(diagnosis.traces_app, name="traces")
 app.add_typer(checks.models_app, name="models")
 app.command("bench")(checks.bench)
 app.command("doctor")(checks.doctor)

@@ -9,6 +9,8 @@ from typing import Annotated, Any
 import typer
 
 from shoal.cli import console
+from shoal.cli.learners import learner_entry, learner_names, learners, tell_learner
+from shoal.cli.playing import game_names, games, is_game, show_game, strategies
 from shoal.errors import UnknownName
 from shoal.runs.study import SIZES, Study
 
@@ -16,7 +18,12 @@ VOCABULARY = ("actor", "type", "structure", "strategy", "protocol")
 
 
 def list_studies(
-    what: Annotated[str, typer.Argument(help="systems, teams (protocols and recipes), tasks or worlds.")] = "systems",
+    what: Annotated[
+        str,
+        typer.Argument(
+            help="systems, teams, tasks, worlds, learners, games, strategies (seats of games) or populations."
+        ),
+    ] = "systems",
     kind: Annotated[str | None, typer.Option(help="Only systems of this kind (team, benchmark, survey, ...).")] = None,
     engine: Annotated[str | None, typer.Option(help="Only systems of this engine.")] = None,
     actor: Annotated[str | None, typer.Option(help="Collaboration vocabulary: who acts.")] = None,
@@ -26,7 +33,7 @@ def list_studies(
     protocol: Annotated[str | None, typer.Option(help="Collaboration vocabulary: vote, debate, ...")] = None,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> int:
-    """List the systems with their verdicts from the committed standard runs; or teams, tasks, worlds."""
+    """List the systems with the verdicts of their committed standard runs; or what else there is."""
     from shoal.studies.catalogue import catalogue
 
     if what != "systems":
@@ -60,7 +67,15 @@ def list_studies(
 
 
 def _list_parts(what: str, json: bool) -> int:
-    parts: dict[str, Callable[[], list[dict[str, Any]]]] = {"teams": _teams, "tasks": _tasks, "worlds": _worlds}
+    parts: dict[str, Callable[[], list[dict[str, Any]]]] = {
+        "teams": _teams,
+        "tasks": _tasks,
+        "worlds": _worlds,
+        "learners": learners,
+        "games": games,
+        "strategies": strategies,
+        "populations": _populations,
+    }
     if what not in parts:
         raise UnknownName("list", what, ["systems", *parts])
     rows = parts[what]()
@@ -88,6 +103,15 @@ def _tasks() -> list[dict[str, str]]:
     ]
 
 
+def _populations() -> list[dict[str, Any]]:
+    from shoal.populations import MODELS
+
+    return [
+        {"name": name, "parameters": ", ".join(kind.parameters), "what": (kind.__doc__ or "").strip().splitlines()[0]}
+        for name, kind in MODELS.items()
+    ]
+
+
 def _worlds() -> list[dict[str, Any]]:
     from shoal.worlds import WORLDS, make_world
 
@@ -109,13 +133,24 @@ def _worlds() -> list[dict[str, Any]]:
 
 
 def show(
-    name: Annotated[str, typer.Argument(help="Name of a system.")],
+    name: Annotated[str, typer.Argument(help="Name of a system, a learner or a game.")],
     json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> int:
-    """Show one system: mechanism, settings, experiments, claims and verdicts."""
-    from shoal.studies.catalogue import find_study
+    """Show a system (experiments, claims, verdicts), a learner (method, settings) or a game (rules, solution)."""
+    from shoal.studies.catalogue import catalogue, find_study
     from shoal.studies.record import committed_result
 
+    if name not in catalogue():
+        known = learner_names()
+        if is_game(name) and name not in known:
+            return show_game(name, json)
+        if name not in known:
+            raise UnknownName("name", name, {*catalogue(), *known, *game_names()})
+        if json:
+            console.print_json(learner_entry(name))
+        else:
+            tell_learner(learner_entry(name))
+        return 0
     study = find_study(name)
     result = committed_result(study.name)
     verdicts = {c["id"]: c for c in (result or {}).get("claims", [])}
@@ -135,8 +170,10 @@ def show(
             for c in study.claims
         ],
     }  # fmt: skip
+    # A system of learners may share its name with a learner.
+    learner = learner_entry(name) if study.kind == "marl" and name in learner_names() else None
     if json:
-        console.print_json(document)
+        console.print_json(document | ({"learner": learner} if learner else {}))
         return 0
     console.out.print(f"[bold]{study.title}[/bold]  {study.paper}")
     console.out.print(study.summary, markup=False)
@@ -160,6 +197,9 @@ def show(
         ("key", "standard", "meaning"),
         [(key, standard[key], field.description or "") for key, field in study.config.model_fields.items()],
     )
+    if learner:
+        console.out.print()
+        tell_learner(learner)
     return 0
 
 

@@ -91,6 +91,9 @@ def bench(
         else:
             console.table("", ("benchmark", "what"), [(n, _first_line(p)) for n, p in known.items()])
         return 0
+    begun = [full for full in known if full.startswith(name)]
+    if name not in known and len(begun) == 1:
+        name = begun[0]
     if name not in known:
         raise UnknownName("benchmark", name, known)
     specification = importlib.util.spec_from_file_location(f"benchmark_{known[name].stem}", known[name])

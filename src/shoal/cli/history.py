@@ -10,6 +10,7 @@ import typer
 
 from shoal.cli import console
 from shoal.cli.execution import OUT, JsonOption, OutOption
+from shoal.errors import InputError
 from shoal.runs.folder import RunFolder, find_run, list_runs
 from shoal.traces import Divergence, Event, Trace, divergence_by_agent, first_divergence, read_trace
 
@@ -82,6 +83,8 @@ def report(
     )
     if document["report"]:
         console.out.print(f"\nreport {page}", markup=False)
+    elif document["plots"]:  # trainings have pictures and no page
+        console.out.print("\n" + "\n".join(f"plot {plot}" for plot in document["plots"]), markup=False)
     else:
         console.out.print("\nNo report yet: run the same command again to finish the run.", style="yellow")
     return 0
@@ -125,7 +128,14 @@ def diff(
 
 def _trace(out: Path, name: str) -> Trace:
     path = Path(name)
-    return read_trace(path if path.is_file() else find_run(out, name).path / "events.jsonl")
+    if not path.is_file():
+        return read_trace(find_run(out, name).path / "events.jsonl")
+    from shoal.traces.importers import import_trace
+
+    imported = import_trace(path)
+    if not len(imported.trace):
+        raise InputError("trace", name, "; ".join(imported.problems.lines()[:2]))
+    return imported.trace
 
 
 def _as_dict(difference: Divergence | None) -> dict[str, Any] | None:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def simulate(
-    model: Annotated[str, typer.Argument(help="A population model, see shoal list models.")],
+    model: Annotated[str, typer.Argument(help="A population model, see shoal list populations.")],
     agents: Annotated[int | None, typer.Option(help="Number of agents.")] = None,
     steps: Annotated[int, typer.Option(help="Steps (days) to simulate.")] = 120,
     seeds: Annotated[int, typer.Option(help="Runs that differ in what chance decides.")] = 8,

@@ -9,6 +9,8 @@ from shoal.traces.events import Event
 from shoal.traces.reader import Trace
 
 _SILENT = ("trace.start",)
+_OWN = ("source", "seconds")
+"""Keys of imported payloads that differ between any two runs: the framework's own ids, times and durations."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,5 +65,5 @@ def _compare(agent: str, left: list[Event], right: list[Event]) -> Divergence | 
 
 def _differing(a: Event, b: Event) -> tuple[str, ...]:
     fields = [name for name in ("kind", "agent") if getattr(a, name) != getattr(b, name)]
-    keys = sorted(set(a.payload) | set(b.payload))
+    keys = sorted((set(a.payload) | set(b.payload)).difference(_OWN))
     return (*fields, *(key for key in keys if a.payload.get(key) != b.payload.get(key)))
