@@ -23,6 +23,8 @@ TEAMS = (
 )  # fmt: skip
 SEEDS = 12
 CLEAN = 40
+FIRST_SEED = 1000
+"""Held out: rules and thresholds were made while looking at the seeds from 0."""
 
 
 async def observe(seeds: int = SEEDS, clean: int = CLEAN) -> list[Any]:
@@ -31,12 +33,12 @@ async def observe(seeds: int = SEEDS, clean: int = CLEAN) -> list[Any]:
 
     runs = []
     for team in TEAMS:
-        for seed in range(clean):
+        for seed in range(FIRST_SEED, FIRST_SEED + clean):
             runs.append(await sighting(team, "", seed))
         for fault in FAULTS.values():
             if fault.where == "tool" and team != RELAY:
                 continue
-            for seed in range(seeds):
+            for seed in range(FIRST_SEED, FIRST_SEED + seeds):
                 runs.append(await sighting(team, fault.name, seed))
     return runs
 
