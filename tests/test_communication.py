@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import math
 from typing import Any
+from unittest.mock import patch
 
 import equinox as eqx
 import jax
@@ -13,7 +14,7 @@ import numpy as np
 import pytest
 
 from shoal.errors import InputError, UnknownName
-from shoal.marl import LEARNERS, make_learner, train
+from shoal.marl import LEARNERS, make_learner, networks, train
 from shoal.marl.actors import Actor, PolicyPlayer
 from shoal.marl.communication import (
     COMMUNICATIONS,
@@ -57,13 +58,11 @@ FAMILIES = (
 )  # fmt: skip
 
 
-COMPILED = eqx.filter_jit(lambda comm, *args: comm(*args))
-
-
 @functools.cache
 def module(spec: str, agents: int = 3, separate: bool = False) -> Exchange:
-    scale = Scale(HIDDEN, agents, OBS, agents if separate else None)
-    made = eqx.filter_jit(lambda key: make_communication(spec, key, scale))(KEY)
+    # Plain normal weights: orthogonal ones take a compilation each, and nothing here depends on them.
+    with patch.object(networks, "orthogonal", lambda key, *shape: jax.random.normal(key, shape[:2]) * shape[2] / 3):
+        made = make_communication(spec, KEY, Scale(HIDDEN, agents, OBS, agents if separate else None))
     assert isinstance(made, Exchange)
     return made
 
@@ -84,7 +83,7 @@ def uniform(comm: Exchange, agents: int, *batch: int, seed: int = 2) -> Any:
 
 def hear(comm: Exchange, h: Any, view: View, execute: bool = True, sent: Any = None, seed: int = 2) -> Any:
     agents, batch = h.shape[1], h.shape[2:]
-    return COMPILED(comm, h, view, uniform(comm, agents, *batch, seed=seed), comm.start(agents, batch), sent, execute)
+    return comm(h, view, uniform(comm, agents, *batch, seed=seed), comm.start(agents, batch), sent, execute)
 
 
 # Families.
@@ -124,7 +123,13 @@ def test_the_dead_neither_hear_nor_are_heard_and_one_alone_hears_nothing(spec: s
     assert jnp.array_equal(lone.content, hear(silent, h[:, :1], views(1, 1)).content)
 
 
-@pytest.mark.parametrize(("spec", "recurrent"), [*((spec, True) for spec in FAMILIES), ("event:tau=0.1", False)])
+JUDGED = [("ic3net:price=0.1", True), ("event:tau=0.1", True), ("event:tau=0.1", False)]
+
+
+@pytest.mark.parametrize(
+    ("spec", "recurrent"),
+    [*JUDGED, *(pytest.param(spec, True, marks=pytest.mark.slow) for spec in FAMILIES if (spec, True) not in JUDGED)],
+)
 def test_a_judgement_with_the_same_noise_and_decisions_is_the_same(spec: str, recurrent: bool) -> None:
     """The probability ratio of the PPO core is 1 before the first step of an update, also in channels with a memory."""
     world = make_world("addressee", count=3, talk=2)
@@ -268,16 +273,16 @@ def test_graphs_join_whom_they_say() -> None:
 
 
 def test_event_triggers_send_news_only() -> None:
-    comm = module("event:tau=0.5,width=4")
+    comm = module("event:tau=0.7,width=4")
     view = views(3, 2, fresh=False)
     h = features(3, 2)
     first = hear(comm, h, view)
     message = first.said.message
     size = jnp.sqrt(jnp.square(jnp.tanh(comm.mouth(h))).mean(0))  # type: ignore[attr-defined]
-    assert jnp.array_equal(first.said.open, (size > 0.5).astype(jnp.float32))
+    assert jnp.array_equal(first.said.open, (size > 0.7).astype(jnp.float32))
     again = comm(h, view, uniform(comm, 3, 2), first.memory, None, True)
-    np.testing.assert_allclose(again.said.open * (size > 0.5), 0.0)  # what was sent is no news
-    np.testing.assert_allclose(again.said.message * (size > 0.5), message * (size > 0.5), atol=1e-6)
+    np.testing.assert_allclose(again.said.open * (size > 0.7), 0.0)  # what was sent is no news
+    np.testing.assert_allclose(again.said.message * (size > 0.7), message * (size > 0.7), atol=1e-6)
     fresh = comm(h, views(3, 2, fresh=True), uniform(comm, 3, 2), first.memory, None, True)
     assert jnp.array_equal(fresh.said.open, first.said.open)
     every = hear(module("event:tau=0,width=4"), h, view)
@@ -432,10 +437,10 @@ def pairs() -> Any:
     """Two pairs, quickly trained to point to the right one of two objects."""
     world = make_world("referential", attributes=1, values=2, candidates=2)
     settings = {
-        "communication": "tokens:vocabulary=3,length=1", "shared": False, "worlds": 64, "rollout": 2, "hidden": (16,),
-        "minibatches": 1, "learning_rate": 5e-3,
+        "communication": "tokens:vocabulary=4,length=1", "shared": False, "worlds": 64, "rollout": 2, "hidden": (32,),
+        "minibatches": 1, "learning_rate": 5e-3, "entropy_weight": 0.1,
     }  # fmt: skip
-    return world, train("ippo", world, settings=settings, steps=25_600, seeds=2, episodes=200)
+    return world, train("ippo", world, settings=settings, steps=128_000, seeds=2, episodes=200)
 
 
 def players(training: Any) -> PolicyPlayer:
@@ -458,11 +463,11 @@ def test_a_learned_code_works_is_measured_and_fails_when_it_is_disturbed(pairs: 
         found = measures(talk)
         assert talk.policy.shape == (1, 2, 2, 300) and talk.without.shape == (1, 2, 2, 2, 300)
         assert found["signalling"] > 0.3 and found["influence"] > 0.1 and found["listening"] > 0.3
-        assert found["open"] == 1.0 and found["bits"] == pytest.approx(math.log2(3))
+        assert found["open"] == 1.0 and found["bits"] == pytest.approx(math.log2(4))
         speaker = talk.sender(0)
         said, seen = metrics.clusters(speaker["message"]), metrics.codes(speaker["observation"])
         assert metrics.positive_signalling(said, seen) == pytest.approx(1.0, abs=0.05)
-    assert training.history["comm_bits"].mean() == pytest.approx(math.log2(3), abs=1e-4)
+    assert training.history["comm_bits"].mean() == pytest.approx(math.log2(4), abs=1e-4)
 
 
 def test_strangers_hear_each_other_in_mixed_teams(pairs: Any) -> None:
@@ -473,9 +478,10 @@ def test_strangers_hear_each_other_in_mixed_teams(pairs: Any) -> None:
     mixed = evaluate_seeds(partners(player, table), 4, world, 400, KEY)
     for seed in range(2):
         assert mixed[seed].metrics["success"].mean() == pytest.approx(own[seed].metrics["success"].mean(), abs=0.08)
-    # With two meanings, a stranger's code is either the same or the opposite.
-    strange = [mixed[k].metrics["success"].mean() for k in (2, 3)]
-    assert all(value < 0.25 or 0.3 < value < 0.7 or value > 0.85 for value in strange)
+    heads, own_heads = partners(player, table).model.actor.head.weight, player.model.actor.head.weight  # type: ignore[attr-defined]
+    for team, seats in enumerate(table):
+        for agent, seed in enumerate(seats):
+            assert jnp.array_equal(heads[team, agent], own_heads[seed, agent])
 
 
 def test_policies_without_a_channel_cannot_be_interfered_with() -> None:

@@ -20,7 +20,7 @@ from learning_worlds import Recall, begun, updated
 from shoal.errors import InputError
 from shoal.marl import LEARNERS, evaluate, load, make_learner, train
 from shoal.marl.action_values import Values, explore, greedy, look_ahead, of_action, td_target
-from shoal.marl.compilation import QUICK
+from shoal.marl.compilation import ONCE, QUICK, compiled
 from shoal.marl.faults import TrainingDiverged
 from shoal.marl.jal import JointNetwork, joint_legal
 from shoal.marl.mixers import Sum, monotone
@@ -220,14 +220,15 @@ def test_recurrent_errors_are_those_of_steps_one_by_one() -> None:
 def test_targets_lag_softly_or_by_periodic_copies() -> None:
     learner = make_learner("iql", **TINY, batches=1, target_rate=0.25, target_every=2)
     state = begun(learner, make_world("climbing"), 0)
+    update = compiled(learner.update, state, options=ONCE)
     for _ in range(2):
-        state, _ = updated(learner, state)
+        state, _ = update(state)
     before = jax.tree.leaves(state.target)
     assert int(state.learned) == 0  # 32 steps are not more than the warm-up
-    state, _ = updated(learner, state)
+    state, _ = update(state)
     for old, new in zip(before, jax.tree.leaves(state.target), strict=True):
         np.testing.assert_array_equal(old, new)
-    state, _ = updated(learner, state)
+    state, _ = update(state)
     for old, new, model in zip(before, jax.tree.leaves(state.target), jax.tree.leaves(state.model), strict=True):
         np.testing.assert_allclose(new, old + 0.25 * (model - old), atol=1e-6)
 

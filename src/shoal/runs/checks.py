@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,12 +40,12 @@ def same(experiment: str, one: str, two: str, metric: str, needs: int = 2) -> Ch
     return checks
 
 
-def gain(experiment: str, one: str, two: str, metric: str, **region: float) -> Checks:
+def gain(experiment: str, one: str, two: str, metric: str, **region: Any) -> Checks:
     """The mean of one minus two lies in the region (``above``, ``below``)."""
 
     def checks(results: Results) -> list[Check]:
         found = gaps(results, experiment, one, two, metric)
-        return [Check(f"{metric}: {one} - {two}", mean(found), **region)] if found.size else []  # type: ignore[arg-type]
+        return [Check(f"{metric}: {one} - {two}", mean(found), **region)] if found.size else []
 
     return checks
 

@@ -134,7 +134,7 @@ class GraphAttention(Exchange):
         u = jnp.clip(u, 1e-6, 1 - 1e-6)
         logistic = jnp.log(u) - jnp.log1p(-u)
         soft = jax.nn.sigmoid(odds + logistic)
-        return (odds + logistic > 0).astype(soft.dtype) + soft - jax.lax.stop_gradient(soft)
+        return (odds + logistic > 0).astype(soft.dtype) + (soft - jax.lax.stop_gradient(soft))
 
 
 @communication(

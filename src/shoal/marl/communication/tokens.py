@@ -105,7 +105,7 @@ class Tokens(Symbols):
             gumbel = -jnp.log(-jnp.log(jnp.clip(_split(noise, self.vocabulary), 1e-7, 1 - 1e-7)))
             logits = logits + gumbel
         soft = jax.nn.softmax(logits / self.temperature, axis=0)
-        message = _hard(logits) + soft - jax.lax.stop_gradient(soft)
+        message = _hard(logits) + (soft - jax.lax.stop_gradient(soft))
         return Spoken(_flat(message), jnp.ones(h.shape[1:]))
 
 

@@ -73,7 +73,7 @@ class Event(Exchange):
             last = jnp.where(view.fresh | ~view.alive, 0.0, memory)
         news = jnp.sqrt(jnp.square(message - last).mean(0) + 1e-12)
         soft = jax.nn.sigmoid((news - o.tau) / o.slope)
-        go = (news > o.tau).astype(h.dtype) + soft - jax.lax.stop_gradient(soft)
+        go = (news > o.tau).astype(h.dtype) + (soft - jax.lax.stop_gradient(soft))
         alive = view.alive.astype(h.dtype)
         stats = {}
         if o.price:
