@@ -146,7 +146,7 @@ def collect(
             cut = timestep.truncated & ~timestep.terminated
             final, _ = judge(model, view(world, state, timestep, jnp.zeros_like(done), central), critic, noise[own:])
             bootstrap = jnp.where(cut & timestep.alive, final, 0.0)
-            tally = _count(tally, runner, done)
+            tally = count_episodes(tally, runner, done)
             fresh = where_done(done, world.reset(reset_key, done.shape), (runner.state, runner.timestep))
             returns, length = where_done(done, (0.0, 0.0), (runner.returns, runner.length))
             return Runner(fresh[0], fresh[1], done, runner.memory, returns, length), tally, bootstrap
@@ -168,7 +168,7 @@ def collect(
     return runner, experience, memories, tally
 
 
-def _count(tally: Tally, runner: Runner, done: Bool[Array, "seeds worlds"]) -> Tally:
+def count_episodes(tally: Tally, runner: Runner, done: Bool[Array, "seeds worlds"]) -> Tally:
     over = done.astype(jnp.float32)
     last = runner.timestep.metrics
     return Tally(

@@ -30,7 +30,7 @@ from shoal.marl.mixers import Mixer
 from shoal.marl.networks import Activation, dense, encoder
 from shoal.marl.players import Player, View, view
 from shoal.marl.replay import Replay, Sample, Transition, slots_of
-from shoal.marl.rollouts import SEEDS, Runner, Tally, _count, begin
+from shoal.marl.rollouts import SEEDS, Runner, Tally, begin, count_episodes
 from shoal.worlds import World
 from shoal.worlds.world import where_done
 
@@ -182,7 +182,7 @@ class ValueLearner(Learner[V, ValueState]):
         s = self.settings
         separate = None if s.shared else world.agent_count
         ids = world.agent_count if s.shared and s.agent_ids and world.agent_count > 1 else None
-        return self.estimator(key, world.observation_size, world.action_count, s.recurrent, separate, ids)
+        return self.estimator(key, world.observation_size, world.actioncount_episodes, s.recurrent, separate, ids)
 
     def estimator(
         self,
@@ -252,7 +252,7 @@ class ValueLearner(Learner[V, ValueState]):
         for other in keys[1:]:
             stream = jax.random.fold_in(stream, jax.random.bits(other))
         reset_key, stream = jax.random.split(stream)
-        runner = begin(world, reset_key, self.start(model, world.agent_count, batch), batch)
+        runner = begin(world, reset_key, self.start(model, world.agentcount_episodes, batch), batch)
         zero = jnp.zeros((), jnp.int32)
         shapes = jax.eval_shape(lambda: self._collect(world, model, runner, stream, zero)[1])
         replay = Replay.empty(shapes, slots)
@@ -313,7 +313,9 @@ class ValueLearner(Learner[V, ValueState]):
         keys = jax.random.split(key, (chunks, length))
         first = (updates * s.rollout + jnp.arange(s.rollout).reshape(chunks, length)) * float(s.worlds)
         zero = jnp.zeros(seeds)
-        tally = Tally(zero, jnp.zeros((world.agent_count, seeds)), zero, dict.fromkeys(runner.timestep.metrics, zero))
+        tally = Tally(
+            zero, jnp.zeros((world.agentcount_episodes, seeds)), zero, dict.fromkeys(runner.timestep.metrics, zero)
+        )
 
         def step(carry: tuple[Runner, Tally], xs: tuple[Array, Array]) -> tuple[tuple[Runner, Tally], Any]:
             (runner, tally), (key, step) = carry, xs
@@ -329,7 +331,7 @@ class ValueLearner(Learner[V, ValueState]):
                 runner, tally = both
                 state, first = where_done(done, world.reset(reset_key, done.shape), (runner.state, runner.timestep))
                 returns, length = where_done(done, (0.0, 0.0), (runner.returns, runner.length))
-                return Runner(state, first, done, runner.memory, returns, length), _count(tally, runner, done)
+                return Runner(state, first, done, runner.memory, returns, length), count_episodes(tally, runner, done)
 
             runner, tally = jax.lax.cond(done.any(), renew, lambda both: both, (moved, tally))
             kept = Transition(seen, decided.action, timestep.reward, after, timestep.terminated, decided.extra)
