@@ -169,6 +169,7 @@ def collect(
 
 
 def count_episodes(tally: Tally, runner: Runner, done: Bool[Array, "seeds worlds"]) -> Tally:
+    """The tally with the episodes that ended just now; ``runner`` is not yet reset."""
     over = done.astype(jnp.float32)
     last = runner.timestep.metrics
     return Tally(

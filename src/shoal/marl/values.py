@@ -182,7 +182,7 @@ class ValueLearner(Learner[V, ValueState]):
         s = self.settings
         separate = None if s.shared else world.agent_count
         ids = world.agent_count if s.shared and s.agent_ids and world.agent_count > 1 else None
-        return self.estimator(key, world.observation_size, world.actioncount_episodes, s.recurrent, separate, ids)
+        return self.estimator(key, world.observation_size, world.action_count,, s.recurrent, separate, ids)
 
     def estimator(
         self,
@@ -252,7 +252,7 @@ class ValueLearner(Learner[V, ValueState]):
         for other in keys[1:]:
             stream = jax.random.fold_in(stream, jax.random.bits(other))
         reset_key, stream = jax.random.split(stream)
-        runner = begin(world, reset_key, self.start(model, world.agentcount_episodes, batch), batch)
+        runner = begin(world, reset_key, self.start(model, world.agent_count, batch), batch)
         zero = jnp.zeros((), jnp.int32)
         shapes = jax.eval_shape(lambda: self._collect(world, model, runner, stream, zero)[1])
         replay = Replay.empty(shapes, slots)
@@ -314,7 +314,7 @@ class ValueLearner(Learner[V, ValueState]):
         first = (updates * s.rollout + jnp.arange(s.rollout).reshape(chunks, length)) * float(s.worlds)
         zero = jnp.zeros(seeds)
         tally = Tally(
-            zero, jnp.zeros((world.agentcount_episodes, seeds)), zero, dict.fromkeys(runner.timestep.metrics, zero)
+            zero, jnp.zeros((world.agent_count, seeds)), zero, dict.fromkeys(runner.timestep.metrics, zero)
         )
 
         def step(carry: tuple[Runner, Tally], xs: tuple[Array, Array]) -> tuple[tuple[Runner, Tally], Any]:
