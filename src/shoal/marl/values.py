@@ -182,7 +182,7 @@ class ValueLearner(Learner[V, ValueState]):
         s = self.settings
         separate = None if s.shared else world.agent_count
         ids = world.agent_count if s.shared and s.agent_ids and world.agent_count > 1 else None
-        return self.estimator(key, world.observation_size, world.action_count,, s.recurrent, separate, ids)
+        return self.estimator(key, world.observation_size, world.action_count, s.recurrent, separate, ids)
 
     def estimator(
         self,
@@ -313,9 +313,7 @@ class ValueLearner(Learner[V, ValueState]):
         keys = jax.random.split(key, (chunks, length))
         first = (updates * s.rollout + jnp.arange(s.rollout).reshape(chunks, length)) * float(s.worlds)
         zero = jnp.zeros(seeds)
-        tally = Tally(
-            zero, jnp.zeros((world.agent_count, seeds)), zero, dict.fromkeys(runner.timestep.metrics, zero)
-        )
+        tally = Tally(zero, jnp.zeros((world.agent_count, seeds)), zero, dict.fromkeys(runner.timestep.metrics, zero))
 
         def step(carry: tuple[Runner, Tally], xs: tuple[Array, Array]) -> tuple[tuple[Runner, Tally], Any]:
             (runner, tally), (key, step) = carry, xs
