@@ -365,6 +365,16 @@ def test_learners_are_listed_and_shown_with_their_settings(shoal: Shoal) -> None
     assert shoal("list", "learners") == 0
 
 
+def test_ways_to_communicate_are_listed_by_the_vocabulary(shoal: Shoal) -> None:
+    rows = shoal.json("list", "communication", "--word", "when=gated", "--word", "who=learned senders")
+    assert [row["name"] for row in rows] == ["ic3net"]
+    assert len(shoal.json("list", "communication")) >= 12
+    assert shoal("list", "communication", "--word", "when=gatd") == 2
+    assert "gated" in shoal.err
+    assert shoal("list", "worlds", "--word", "when=gated") == 2
+    assert "communication" in shoal.err
+
+
 def test_three_lines_outside_training(trained: Path) -> None:
     policy = library.load(trained)
     _, timestep = library.make_world(GAME).reset(__import__("jax").random.key(0))

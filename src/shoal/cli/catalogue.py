@@ -11,7 +11,7 @@ import typer
 from shoal.cli import console
 from shoal.cli.learners import learner_entry, learner_names, learners, tell_learner
 from shoal.cli.playing import game_names, games, is_game, show_game, strategies
-from shoal.errors import UnknownName
+from shoal.errors import InputError, UnknownName
 from shoal.runs.study import SIZES, Study
 
 VOCABULARY = ("actor", "type", "structure", "strategy", "protocol")
@@ -21,7 +21,7 @@ def list_studies(
     what: Annotated[
         str,
         typer.Argument(
-            help="systems, teams, tasks, worlds, learners, games, strategies (seats of games) or populations."
+            help="systems, teams, tasks, worlds, learners, communication, games, strategies (of games) or populations."
         ),
     ] = "systems",
     kind: Annotated[str | None, typer.Option(help="Only systems of this kind (team, benchmark, survey, ...).")] = None,
@@ -31,11 +31,19 @@ def list_studies(
     structure: Annotated[str | None, typer.Option(help="Collaboration vocabulary: centralized, ...")] = None,
     strategy: Annotated[str | None, typer.Option(help="Collaboration vocabulary: rule-based, role-based, ...")] = None,
     protocol: Annotated[str | None, typer.Option(help="Collaboration vocabulary: vote, debate, ...")] = None,
+    word: Annotated[
+        list[str] | None,
+        typer.Option("--word", help="Of communication: who=, whom=, what=, when=, why= or how=VALUE; may be repeated."),
+    ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> int:
     """List the systems with the verdicts of their committed standard runs; or what else there is."""
     from shoal.studies.catalogue import catalogue
 
+    if word and what != "communication":
+        raise InputError("--word", word[0], "It filters `shoal list communication`.")
+    if what == "communication":
+        return _list_communication(word or [], json)
     if what != "systems":
         return _list_parts(what, json)
 
@@ -77,12 +85,30 @@ def _list_parts(what: str, json: bool) -> int:
         "populations": _populations,
     }
     if what not in parts:
-        raise UnknownName("list", what, ["systems", *parts])
+        raise UnknownName("list", what, ["systems", "communication", *parts])
     rows = parts[what]()
     if json:
         console.print_json(rows)
     else:
         console.table("", tuple(rows[0]), [tuple(row.values()) for row in rows])
+    return 0
+
+
+def _list_communication(words: list[str], json: bool) -> int:
+    """Ways to communicate, by the vocabulary of the survey of five Ws (arXiv 2602.11583)."""
+    from shoal.marl.communication import listing
+    from shoal.runs.settings import parse_assignments
+
+    rows = listing(**{name: str(value) for name, value in parse_assignments(words, "--word").items()})
+    if json:
+        console.print_json(rows)
+        return 0
+    if not rows:
+        console.out.print("None has all of these words.")
+        return 0
+    cells = [[", ".join(v) if isinstance(v, list) else v for v in row.values()] for row in rows]
+    console.table("", tuple(rows[0]), cells)
+    console.out.print('\nshoal train mappo WORLD --set communication="NAME:option=value" uses one.', style="dim")
     return 0
 
 
