@@ -403,3 +403,10 @@ def test_the_zone_measures_all_that_is_declared() -> None:
 def test_the_studys_settings_out_of_range_name_the_field(name: str, value: Any) -> None:
     with pytest.raises(InputError, match=name):
         STUDY.configure("quick", {name: value})
+
+
+@pytest.mark.slow
+def test_a_switched_policy_is_shown_the_worlds_own_state_at_evaluation() -> None:
+    settings = {"execution": "switched", "worlds": 2, "warmup": 10, "hidden": (8,)}
+    result = train("mansa", "combat:roster=3m", steps=100, settings=settings, episodes=2)
+    assert np.isfinite(result.evaluation[0].team).all()

@@ -73,7 +73,7 @@ def _step(
     player: Player, world: World[Any], time: int, state: Any, timestep: Any, memory: Any, key: PRNGKeyArray
 ) -> tuple[Any, ...]:
     act_key, step_key, key = jax.random.split(key, 3)
-    seen = view(world, state, timestep, jnp.broadcast_to(time == 0, timestep.truncated.shape))
+    seen = view(world, state, timestep, jnp.broadcast_to(time == 0, timestep.truncated.shape), player.central)
     action, memory = player.act(act_key, seen, memory)
     state, timestep = world.step(step_key, state, action)
     return action, state, timestep, memory, key

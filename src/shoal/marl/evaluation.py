@@ -134,7 +134,7 @@ def _play(
     def step(carry: Any) -> Any:
         (time, state, timestep, memory, running), (returns, lengths, metrics) = carry
         act_key, step_key = jax.random.split(jax.random.fold_in(key, time))
-        seen = view(world, state, timestep, jnp.broadcast_to(time == 0, batch))
+        seen = view(world, state, timestep, jnp.broadcast_to(time == 0, batch), players.central)
         action, memory = act(players, jax.random.split(act_key, seeds), seen, memory)
         state, timestep = world.step(step_key, state, action)
         # Worlds whose episode is over go on unheeded until the last is done.

@@ -72,6 +72,11 @@ def central_size(world: World[Any]) -> int:
 class Player(eqx.Module):
     """Acts for all agents of a world. Its array leaves may have a leading seeds axis, over which callers ``vmap``."""
 
+    @property
+    def central(self) -> bool:
+        """It must be shown the world's own global state."""
+        return False
+
     @abstractmethod
     def start(self, agents: int, batch: tuple[int, ...]) -> Any:
         """The memory before the first step; of that many agents in a batch of worlds."""
@@ -141,6 +146,11 @@ class Seats(Player):
 
     players: tuple[Player, ...]
     seat: tuple[int, ...] = eqx.field(static=True)
+
+    @property
+    def central(self) -> bool:
+        """One of the players must."""
+        return any(player.central for player in self.players)
 
     def start(self, agents: int, batch: tuple[int, ...]) -> Any:
         """Each player's own memory."""
