@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+from command_line import Shoal
+from shoal.cli import console
 from shoal.models.lock import forbid_network
 
 # The same examples on every run: a green suite stays green until the code changes. No deadline: a machine may be busy.
@@ -24,3 +26,11 @@ def no_network() -> Iterator[None]:
 @pytest.fixture
 def runs(tmp_path: Path) -> Path:
     return tmp_path / "runs"
+
+
+@pytest.fixture
+def shoal(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Shoal:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(console, "out", console.Console(highlight=False, width=180))
+    monkeypatch.setattr(console, "err", console.Console(stderr=True, highlight=False, width=180))
+    return Shoal(capsys)

@@ -2,44 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from shoal.cli import console
-from shoal.cli.application import run as command
+from command_line import Shoal
 
 SCRIPTED = "scripted:competence=0.6"
-
-
-class Shoal:
-    """Runs command lines in this process and keeps what they printed."""
-
-    def __init__(self, capsys: pytest.CaptureFixture[str]) -> None:
-        self.capsys = capsys
-        self.out = self.err = ""
-
-    def __call__(self, *arguments: object) -> int:
-        self.capsys.readouterr()
-        code = console.guarded(lambda: command([str(a) for a in arguments]))
-        self.out, self.err = self.capsys.readouterr()
-        return code
-
-    def json(self, *arguments: object, code: int = 0) -> Any:
-        assert self(*arguments, "--json") == code, self.err
-        return json.loads(self.out)
-
-
-@pytest.fixture
-def shoal(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Shoal:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(console, "out", console.Console(highlight=False, width=180))
-    monkeypatch.setattr(console, "err", console.Console(stderr=True, highlight=False, width=180))
-    return Shoal(capsys)
 
 
 def test_list_has_every_system_with_its_facts(shoal: Shoal) -> None:

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from test_cli import Shoal, shoal  # noqa: F401
+from command_line import Shoal
 
 SAMPLES = Path(__file__).parent / "data" / "traces"
 
 
-def test_a_chat_becomes_a_verdict(shoal: Shoal, tmp_path: Path) -> None:  # noqa: F811
+def test_a_chat_becomes_a_verdict(shoal: Shoal, tmp_path: Path) -> None:
     assert shoal("diagnose", SAMPLES / "chat.jsonl", "--failed") == 0
     assert "carpenter at step 2" in shoal.out
     assert len(shoal.out.splitlines()) < 60
@@ -22,14 +22,14 @@ def test_a_chat_becomes_a_verdict(shoal: Shoal, tmp_path: Path) -> None:  # noqa
 
 
 @pytest.mark.parametrize("name", sorted(p.name for p in SAMPLES.iterdir() if p.suffix not in (".md", ".pb")))
-def test_every_sample_is_diagnosed(name: str, shoal: Shoal, tmp_path: Path) -> None:  # noqa: F811
+def test_every_sample_is_diagnosed(name: str, shoal: Shoal, tmp_path: Path) -> None:
     found = shoal.json("diagnose", SAMPLES / name, "--out", tmp_path / "page.html")
     assert found["report"] == str(tmp_path / "page.html")
     assert found["conversations"][0]["steps"] > 0
     assert (tmp_path / "page.html").exists()
 
 
-def test_options_of_diagnose(shoal: Shoal, tmp_path: Path) -> None:  # noqa: F811
+def test_options_of_diagnose(shoal: Shoal, tmp_path: Path) -> None:
     found = shoal.json("diagnose", SAMPLES / "chat.jsonl", "--with", "contradiction", "--failed")
     (talk,) = found["conversations"]
     assert {f["detector"] for f in talk["findings"]} == {"contradiction"}
@@ -44,7 +44,7 @@ def test_options_of_diagnose(shoal: Shoal, tmp_path: Path) -> None:  # noqa: F81
     assert "empty" in shoal.err
 
 
-def test_folders_and_known_failures(shoal: Shoal, tmp_path: Path) -> None:  # noqa: F811
+def test_folders_and_known_failures(shoal: Shoal, tmp_path: Path) -> None:
     folder = tmp_path / "logs"
     folder.mkdir()
     for number in (1, 2):
@@ -56,7 +56,7 @@ def test_folders_and_known_failures(shoal: Shoal, tmp_path: Path) -> None:  # no
     assert "1904" not in shoal.out
 
 
-def test_runs_of_shoal_are_diagnosed_by_name(shoal: Shoal) -> None:  # noqa: F811
+def test_runs_of_shoal_are_diagnosed_by_name(shoal: Shoal) -> None:
     arguments = ("team", "debate", "--task", "sums", "--model", "scripted:competence=0.4", "--questions", 4)
     assert shoal(*arguments) == 0
     found = shoal.json("diagnose", "last")
@@ -66,7 +66,7 @@ def test_runs_of_shoal_are_diagnosed_by_name(shoal: Shoal) -> None:  # noqa: F81
     assert shoal("diagnose", "no-such-run") == 2
 
 
-def test_import_prints_counts(shoal: Shoal, tmp_path: Path) -> None:  # noqa: F811
+def test_import_prints_counts(shoal: Shoal, tmp_path: Path) -> None:
     path = tmp_path / "a.jsonl"
     path.write_text((SAMPLES / "chat.jsonl").read_text() + '{"agent": "x", "content": "sk-' + "a" * 30 + '"}\ntorn\n')
     found = shoal.json("traces", "import", path)
@@ -81,7 +81,7 @@ def test_import_prints_counts(shoal: Shoal, tmp_path: Path) -> None:  # noqa: F8
     assert shoal.json("traces", "import", SAMPLES)["format"] != "chat"
 
 
-def test_export_and_show(shoal: Shoal, tmp_path: Path) -> None:  # noqa: F811
+def test_export_and_show(shoal: Shoal, tmp_path: Path) -> None:
     for name in ("a.jsonl", "a.parquet", "a.otlp.json"):
         found = shoal.json("traces", "export", SAMPLES / "langgraph-events.jsonl", tmp_path / name)
         assert found["count"] == 11
@@ -97,7 +97,7 @@ def test_export_and_show(shoal: Shoal, tmp_path: Path) -> None:  # noqa: F811
     assert len(shown["descendants"]) == 10
 
 
-def test_large_files_go_through_columns(shoal: Shoal, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: F811
+def test_large_files_go_through_columns(shoal: Shoal, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from shoal.cli import diagnosis
 
     monkeypatch.setattr(diagnosis, "LARGE", 100)
@@ -107,12 +107,12 @@ def test_large_files_go_through_columns(shoal: Shoal, tmp_path: Path, monkeypatc
     assert (tmp_path / "a.parquet").exists()
 
 
-def test_listen_stops_by_itself(shoal: Shoal, tmp_path: Path) -> None:  # noqa: F811
+def test_listen_stops_by_itself(shoal: Shoal, tmp_path: Path) -> None:
     found = shoal.json("traces", "listen", tmp_path / "in.jsonl", "--port", 0, "--seconds", 0.05)
     assert (found["requests"], found["count"]) == (0, 0)
 
 
-def test_diff_aligns_runs_of_any_framework_by_agent(shoal: Shoal) -> None:  # noqa: F811
+def test_diff_aligns_runs_of_any_framework_by_agent(shoal: Shoal) -> None:
     wrong = Path(__file__).parents[1] / "src" / "shoal" / "diagnosis" / "samples" / "langgraph.jsonl"
     assert shoal.json("diff", wrong, wrong)["same"] is True
     found = shoal.json("diff", SAMPLES / "langgraph-events.jsonl", wrong, code=1)

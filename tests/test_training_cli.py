@@ -20,6 +20,7 @@ import orjson
 import pytest
 
 import shoal as library
+from command_line import Shoal
 from learning_worlds import Recall
 from shoal.cli import checks, console, training
 from shoal.cli.application import run as command
@@ -34,32 +35,6 @@ GAME = "matrix:horizon=4,recall=true"
 STEPS = 320
 EACH = 32
 """Environment steps of an update."""
-
-
-class Shoal:
-    """Runs command lines in this process and keeps what they printed."""
-
-    def __init__(self, capsys: pytest.CaptureFixture[str]) -> None:
-        self.capsys = capsys
-        self.out = self.err = ""
-
-    def __call__(self, *arguments: object) -> int:
-        self.capsys.readouterr()
-        code = console.guarded(lambda: command([str(a) for a in arguments]))
-        self.out, self.err = self.capsys.readouterr()
-        return code
-
-    def json(self, *arguments: object, code: int = 0) -> Any:
-        assert self(*arguments, "--json") == code, self.err
-        return json.loads(self.out)
-
-
-@pytest.fixture
-def shoal(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Shoal:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(console, "out", console.Console(highlight=False, width=180))
-    monkeypatch.setattr(console, "err", console.Console(stderr=True, highlight=False, width=180))
-    return Shoal(capsys)
 
 
 @pytest.fixture(scope="module", autouse=True)
