@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import Any, ClassVar, Generic, TypeVar
+from typing import Any, ClassVar, Generic, Self, TypeVar
 
 import equinox as eqx
-from jaxtyping import Array, PRNGKeyArray
-from pydantic import BaseModel, ConfigDict, Field
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Int, PRNGKeyArray
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from shoal.marl.players import Player
 from shoal.registry import Registry
@@ -93,6 +94,52 @@ class Learner(ABC, Generic[C, S]):
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({', '.join(f'{k}={v!r}' for k, v in self.settings)})"
+
+
+class RolloutSettings(LearnerSettings):
+    """What every learner that collects rollouts has; each core has defaults of its own."""
+
+    rollout: int = Field(128, ge=1, description="Steps of every world in one update.")
+    learning_rate: float = Field(2.5e-4, gt=0, description="Of Adam, at the start.")
+    recurrent: bool = Field(False, description="Networks have a memory (GRU) between their dense layers.")
+    memory: int = Field(128, ge=1, description="Size of the memory of recurrent networks.")
+    chunk: int = Field(16, ge=1, description="Steps through which recurrent networks are differentiated.")
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        if self.recurrent and self.rollout % self.chunk:
+            raise ValueError(f"rollout {self.rollout} must be a multiple of chunk {self.chunk} in recurrent networks")
+        return self
+
+
+R = TypeVar("R", bound=RolloutSettings)
+
+
+class RolloutLearner(Learner[R, S]):
+    """A learner whose update begins with a rollout, cut into chunks where networks have a memory."""
+
+    @property
+    def steps_per_update(self) -> int:
+        """Rollout times worlds."""
+        return self.settings.rollout * self.settings.worlds
+
+    @property
+    def heavy(self) -> bool:
+        """Recurrent networks are."""
+        return self.settings.recurrent
+
+    @property
+    def chunks(self) -> tuple[int, int]:
+        """Number and length of the chunks of a rollout; single steps where networks have no memory."""
+        length = self.settings.chunk if self.settings.recurrent else 1
+        return self.settings.rollout // length, length
+
+    def _rate(self, updates: Int[Array, ""]) -> Float[Array, ""]:
+        total = self.settings.total_steps
+        if total is None:
+            return jnp.asarray(self.settings.learning_rate)
+        share = updates / max(total // self.steps_per_update, 1)
+        return self.settings.learning_rate * jnp.maximum(1.0 - share, 0.0)
 
 
 L = TypeVar("L", bound=type[Learner[Any, Any]])

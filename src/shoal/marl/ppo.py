@@ -14,34 +14,32 @@ from __future__ import annotations
 
 import math
 from abc import abstractmethod
-from typing import Any, NamedTuple, Self, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import optax  # type: ignore[import-untyped]
 from jaxtyping import Array, Float, Int, PRNGKeyArray
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, field_validator
 
 from shoal.marl.actors import Actor, ActorCritic, Communication, Critic, Memory, Model, PolicyPlayer
 from shoal.marl.advantages import advantages, explained_variance
 from shoal.marl.batches import deal, deal_starts, groups_of, pieces_of, shuffle
 from shoal.marl.communication.exchange import Scale, make_communication, parse
 from shoal.marl.faults import fault_code
-from shoal.marl.learner import Learner, LearnerSettings, Metrics
+from shoal.marl.learner import Metrics, RolloutLearner, RolloutSettings
 from shoal.marl.networks import Activation, Encoder, dense, encoder
 from shoal.marl.players import View, view
 from shoal.marl.rollouts import SEEDS, Experience, Runner, begin, collect
 from shoal.worlds import World
 
 
-class PPOSettings(LearnerSettings):
+class PPOSettings(RolloutSettings):
     """Settings of all learners on the PPO core."""
 
-    rollout: int = Field(128, ge=1, description="Steps of every world in one update.")
     epochs: int = Field(4, ge=1, description="Passes over the rollout in one update.")
     minibatches: int = Field(4, ge=1, description="Gradient steps in one pass.")
-    learning_rate: float = Field(2.5e-4, gt=0, description="Of Adam, at the start.")
     discount: float = Field(0.99, ge=0, le=1, description="Weight of the next step's reward (gamma).")
     gae_lambda: float = Field(0.95, ge=0, le=1, description="Decay of the advantage estimate (lambda).")
     clip: float = Field(0.2, gt=0, description="How far a probability ratio may move from 1 before its gradient stops.")
@@ -66,9 +64,6 @@ class PPOSettings(LearnerSettings):
     agent_ids: bool | None = Field(
         None, description="Shared networks are told which agent they act for; empty: where agents differ."
     )
-    recurrent: bool = Field(False, description="Networks have a memory (GRU) between their dense layers.")
-    memory: int = Field(128, ge=1, description="Size of the memory of recurrent networks.")
-    chunk: int = Field(16, ge=1, description="Steps through which recurrent networks are differentiated.")
     communication: str = Field(
         "none",
         description="What agents tell each other before they act: none, commnet, dial, ic3net, tarmac, event, tokens, "
@@ -83,12 +78,6 @@ class PPOSettings(LearnerSettings):
     def _known(cls, spec: str) -> str:
         parse(spec)
         return spec
-
-    @model_validator(mode="after")
-    def _fits(self) -> Self:
-        if self.recurrent and self.rollout % self.chunk:
-            raise ValueError(f"rollout {self.rollout} must be a multiple of chunk {self.chunk} in recurrent networks")
-        return self
 
 
 P = TypeVar("P", bound=PPOSettings)
@@ -127,7 +116,7 @@ class Batch(NamedTuple):
     target: Float[Array, "agents time batch"]
 
 
-class PPO(Learner[P, PPOState]):
+class PPO(RolloutLearner[P, PPOState]):
     """The shared core; see the module's header."""
 
     # What methods differ in
@@ -210,22 +199,6 @@ class PPO(Learner[P, PPOState]):
 
     # The algorithm
 
-    @property
-    def steps_per_update(self) -> int:
-        """Rollout times worlds."""
-        return self.settings.rollout * self.settings.worlds
-
-    @property
-    def heavy(self) -> bool:
-        """Recurrent networks are."""
-        return self.settings.recurrent
-
-    @property
-    def chunks(self) -> tuple[int, int]:
-        """Number and length of the chunks of a rollout; single steps where networks have no memory."""
-        length = self.settings.chunk if self.settings.recurrent else 1
-        return self.settings.rollout // length, length
-
     def init(self, key: PRNGKeyArray, world: World[Any]) -> PPOState:
         """Fresh parameters and worlds."""
         keys = jnp.atleast_1d(key)
@@ -282,13 +255,6 @@ class PPO(Learner[P, PPOState]):
         metrics["learning_rate"] = jnp.broadcast_to(rate, metrics["grad_norm"].shape)
         metrics["fault"] = fault_code(seen, metrics, model)
         return PPOState(model, optimiser, runner, state.key, state.updates + 1, world), metrics
-
-    def _rate(self, updates: Int[Array, ""]) -> Float[Array, ""]:
-        total = self.settings.total_steps
-        if total is None:
-            return jnp.asarray(self.settings.learning_rate)
-        share = updates / max(total // self.steps_per_update, 1)
-        return self.settings.learning_rate * jnp.maximum(1.0 - share, 0.0)
 
     def _targets(self, state: PPOState, runner: Runner, seen: Experience) -> tuple[Array, Array]:
         """Advantages and value targets, shaped as the experience."""

@@ -13,19 +13,19 @@ state"), not from whole episodes; with ``chunk`` as long as the episodes, chunks
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple, Self, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import optax  # type: ignore[import-untyped]
 from jaxtyping import Array, Float, Int, PRNGKeyArray
-from pydantic import Field, model_validator
+from pydantic import Field
 
 from shoal.errors import InputError
 from shoal.marl.action_values import GreedyPlayer, QNetwork, Values
 from shoal.marl.faults import LARGEST, finite, first_fault, largest
-from shoal.marl.learner import Learner, LearnerSettings, Metrics
+from shoal.marl.learner import Metrics, RolloutLearner, RolloutSettings
 from shoal.marl.mixers import Mixer
 from shoal.marl.networks import Activation, dense, encoder
 from shoal.marl.players import Player, View, view
@@ -35,7 +35,7 @@ from shoal.worlds import World
 from shoal.worlds.world import where_done
 
 
-class ValueSettings(LearnerSettings):
+class ValueSettings(RolloutSettings):
     """Settings of all learners on the value core. Steps are environment steps of one seed, all its worlds together."""
 
     rollout: int = Field(4, ge=1, description="Steps of every world in one update.")
@@ -58,15 +58,8 @@ class ValueSettings(LearnerSettings):
     activation: Activation = Field("relu", description="After every dense layer.")
     shared: bool = Field(True, description="One network for all agents; otherwise one for each.")
     agent_ids: bool = Field(True, description="Shared networks are told which agent they act for.")
-    recurrent: bool = Field(False, description="Networks have a memory (GRU) between their dense layers.")
     memory: int = Field(64, ge=1, description="Size of the memory of recurrent networks.")
     chunk: int = Field(8, ge=1, description="Steps through which recurrent networks are differentiated.")
-
-    @model_validator(mode="after")
-    def _fits(self) -> Self:
-        if self.recurrent and self.rollout % self.chunk:
-            raise ValueError(f"rollout {self.rollout} must be a multiple of chunk {self.chunk} in recurrent networks")
-        return self
 
 
 V = TypeVar("V", bound=ValueSettings)
@@ -130,7 +123,7 @@ class ValueState(eqx.Module):
     world: World[Any] = eqx.field(static=True)
 
 
-class ValueLearner(Learner[V, ValueState]):
+class ValueLearner(RolloutLearner[V, ValueState]):
     """The shared core; see the module's header."""
 
     # What methods differ in
@@ -221,22 +214,6 @@ class ValueLearner(Learner[V, ValueState]):
 
     # The algorithm
 
-    @property
-    def steps_per_update(self) -> int:
-        """Rollout times worlds."""
-        return self.settings.rollout * self.settings.worlds
-
-    @property
-    def heavy(self) -> bool:
-        """Recurrent networks are."""
-        return self.settings.recurrent
-
-    @property
-    def chunks(self) -> tuple[int, int]:
-        """Number and length of the chunks of a rollout; single steps where networks have no memory."""
-        length = self.settings.chunk if self.settings.recurrent else 1
-        return self.settings.rollout // length, length
-
     def init(self, key: PRNGKeyArray, world: World[Any]) -> ValueState:
         """Fresh parameters, worlds, and no experience."""
         s = self.settings
@@ -294,13 +271,6 @@ class ValueLearner(Learner[V, ValueState]):
         metrics["fault"] = self._fault(chunks, metrics, model, ready)
         world, key = state.world, state.key
         return ValueState(model, target, optimiser, runner, replay, key, updates, learned, world), metrics
-
-    def _rate(self, updates: Int[Array, ""]) -> Float[Array, ""]:
-        total = self.settings.total_steps
-        if total is None:
-            return jnp.asarray(self.settings.learning_rate)
-        share = updates / max(total // self.steps_per_update, 1)
-        return self.settings.learning_rate * jnp.maximum(1.0 - share, 0.0)
 
     def _collect(
         self, world: World[Any], model: Parts, runner: Runner, key: PRNGKeyArray, updates: Int[Array, ""]
