@@ -12,6 +12,7 @@ from jaxtyping import PRNGKeyArray
 from shoal.marl.actors import Actor, PolicyPlayer
 from shoal.marl.communication.channels import Cut
 from shoal.marl.communication.conversations import intervene
+from shoal.marl.compilation import ONCE, compiled
 from shoal.marl.players import view
 from shoal.worlds import World
 
@@ -42,6 +43,6 @@ def leakage(player: PolicyPlayer, world: World[Any], key: PRNGKeyArray) -> dict[
         actor: Actor = chosen.model.actor  # type: ignore[attr-defined]
         start = actor.start(world.agent_count, (WORLDS,))
         noise = jax.random.uniform(noise_key, (actor.rows[1], world.agent_count, WORLDS))
-        outputs = eqx.filter_jit(lambda v, a=actor, s=start, u=noise: a.outputs(v, s, u, execute=True)[0])
+        outputs = compiled(lambda v, a=actor, s=start, u=noise: a.outputs(v, s, u, execute=True)[0], seen, options=ONCE)
         found[name] = float(jnp.abs(outputs(seen) - outputs(other))[:, 0].max())
     return found
