@@ -1,0 +1,1 @@
+"""Post-training of language-model teams: rollouts of any team, explicit credit, several policies at once."""
