@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from shoal.errors import InputError, UnknownName
 from shoal.models.interface import Embedder, Model
+from shoal.stats import Evidence
 from shoal.tasks.problem import AnswerKey
 
 SCHEMES = {
-    "local": "a model on this machine: local:smollm2",
+    "local": "a model on this machine: local:smollm2, local:tiny-copying, local:FOLDER of a transformers model",
     "openai": "an OpenAI model, key in OPENAI_API_KEY: openai:NAME",
     "http": "any OpenAI-compatible endpoint: http://host:port/v1#NAME (https too)",
     "scripted": "agents with known competence: scripted:competence=0.6,correlation=0.2",
@@ -39,9 +42,7 @@ def open_model(spec: str, *, answer_key: AnswerKey | None = None, seed: int = 0)
 
         return Endpoint.openai(rest)
     if scheme == "local":
-        from shoal.models.local import open_local
-
-        return open_local(rest)
+        return _open_local(rest)
     if scheme == "scripted":
         from shoal.models.scripted import ScriptedModel
 
@@ -51,6 +52,22 @@ def open_model(spec: str, *, answer_key: AnswerKey | None = None, seed: int = 0)
 
         return open_recorded(rest)
     raise UnknownName("model scheme", scheme, SCHEMES)
+
+
+def _open_local(name: str) -> Model:
+    """A pulled model, a tiny one that was trained here, or what lies in a folder."""
+    if name.startswith("tiny-"):
+        from shoal.models.causal.model import open_causal
+        from shoal.models.causal.skills import find_tiny
+
+        return open_causal(f"local:{name}", find_tiny(name), Evidence.TRAINED)
+    if "/" in name:
+        from shoal.models.causal.model import open_causal
+
+        return open_causal(f"local:{name}", Path(name).expanduser())
+    from shoal.models.local import open_local
+
+    return open_local(name)
 
 
 def open_embedder(spec: str = "ngrams") -> Embedder:

@@ -179,7 +179,7 @@ class _Groups:
     def __init__(self, value: Floats, group: Ids, weight: Floats, sample_std: bool) -> None:
         self.value = value
         total = np.bincount(group, weight)
-        rows = np.bincount(group, weight > 0)
+        rows = np.bincount(group, (weight > 0).astype(float))
         mean = np.bincount(group, weight * value) / np.maximum(total, 1e-300)
         square = np.bincount(group, weight * np.square(value - mean[group]))
         divisor = np.maximum(total - (1 if sample_std else 0), 1e-300)
@@ -195,8 +195,8 @@ class _Groups:
 
 def _once(reward: Floats, task: Ids, rollout: Ids, weight: Floats, sample_std: bool) -> _Groups:
     """Groups of trajectories, each counted once with the mean reward of its rows, spread over the rows."""
-    share = weight / np.maximum(np.bincount(rollout, weight), 1e-300)[rollout]
-    each = np.bincount(rollout, share * reward)[rollout]
+    share: Floats = weight / np.maximum(np.bincount(rollout, weight), 1e-300)[rollout]
+    each = np.asarray(np.bincount(rollout, share * reward)[rollout], np.float64)
     groups = _Groups(each, task, share, sample_std)
     groups.lonely = np.array([len(set(rollout[task == t])) <= 1 for t in range(task.max(initial=-1) + 1)])[task]
     return groups

@@ -123,7 +123,8 @@ def aligned_advantages(own: ArrayLike, other: ArrayLike, strength: float, discou
     mine, theirs = np.asarray(own, float), np.asarray(other, float)
     if mine.shape != theirs.shape or mine.ndim != 2:
         raise InputError("advantages", f"shapes {mine.shape} and {theirs.shape}", "Give two arrays [games, rounds].")
-    return mine + strength * past_weights(mine, discount) * theirs
+    credit: Floats = mine + strength * past_weights(mine, discount) * theirs
+    return credit
 
 
 def past_weights(own: ArrayLike, discount: float) -> Floats:

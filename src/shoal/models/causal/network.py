@@ -1,0 +1,84 @@
+"""Networks of causal models: a tiny one of the Llama architecture, or what lies in a folder."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+from typing import Any
+
+from shoal.errors import InputError
+from shoal.models.causal.tokenizers import CharacterTokenizer, Tokenizer, load_tokenizer
+
+PACKAGES = ("torch", "transformers", "peft")
+TINY = {"width": 128, "layers": 4, "heads": 4, "inner": 384, "context": 512}
+"""About 0.9 M parameters."""
+
+
+def need_packages(what: str) -> None:
+    """Raises InputError, with the command that mends it, unless the extra ``posttrain`` is installed."""
+    lacking = [name for name in PACKAGES if importlib.util.find_spec(name) is None]
+    if lacking:
+        raise InputError("model", what, f"It needs {', '.join(lacking)}: run `pip install 'shoal[posttrain]'`.")
+
+
+def tiny_network(seed: int, **shape: int) -> Any:
+    """A fresh tiny transformer over characters.
+
+    Args:
+        seed: of its parameters.
+        shape: over ``TINY``: width, layers, heads, inner (of the feed-forward part), context.
+    """
+    import torch
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    chosen = {**TINY, **shape}
+    tokenizer = CharacterTokenizer()
+    config = LlamaConfig(
+        vocab_size=tokenizer.size,
+        hidden_size=chosen["width"],
+        intermediate_size=chosen["inner"],
+        num_hidden_layers=chosen["layers"],
+        num_attention_heads=chosen["heads"],
+        num_key_value_heads=chosen["heads"],
+        max_position_embeddings=chosen["context"],
+        tie_word_embeddings=True,
+        pad_token_id=tokenizer.pad,
+        bos_token_id=None,
+        eos_token_id=tokenizer.end[0],
+    )
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return LlamaForCausalLM(config).eval()
+
+
+def save_network(folder: Path, network: Any, tokenizer: Tokenizer) -> None:
+    """Write parameters (safetensors), configuration and tokenizer, readable by transformers too."""
+    folder.mkdir(parents=True, exist_ok=True)
+    network.save_pretrained(folder, safe_serialization=True)
+    tokenizer.save(folder)
+
+
+def load_network(folder: Path) -> tuple[Any, Tokenizer]:
+    """Network (float32, evaluation mode) and tokenizer of a folder. Nothing is fetched and no code of it is run.
+
+    Raises:
+        InputError: the extra is missing, no such folder, no model in it, weights that are no safetensors, or no chat
+            template.
+    """
+    need_packages(str(folder))
+    if not (folder / "config.json").exists():
+        raise InputError("model", str(folder), "Give a folder with config.json and model.safetensors.")
+    if not any(folder.glob("*.safetensors")):
+        raise InputError("model", str(folder), "Its weights are no safetensors; convert them first.")
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    network = AutoModelForCausalLM.from_pretrained(
+        folder, local_files_only=True, trust_remote_code=False, use_safetensors=True, dtype=torch.float32
+    )
+    return network.eval(), load_tokenizer(folder)
+
+
+def context_of(network: Any) -> int:
+    """Most tokens of prompt and reply together."""
+    return int(network.config.max_position_embeddings)

@@ -1,0 +1,74 @@
+"""Skills of tiny models, and where a trained one lies."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from shoal.errors import InputError, UnknownName
+from shoal.models.local.cards import models_dir
+
+PREFIX = "tiny-"
+CARD = "card.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Skill:
+    """What a tiny model learns.
+
+    Attributes:
+        task: spec of the task whose prompts it answers.
+        steps: gradient steps until it is good at it.
+        problems: different problems to learn from.
+        batch: examples in a step.
+        learning_rate: of AdamW, at its highest.
+    """
+
+    task: str
+    steps: int
+    problems: int = 20_000
+    batch: int = 64
+    learning_rate: float = 2e-3
+
+
+SKILLS: dict[str, Skill] = {
+    "arithmetic": Skill("arithmetic:digits=2,steps=1,times=false", 3000),
+    "copying": Skill("copy", 800),
+    "lookup": Skill("lookup", 2500),
+    "sorting": Skill("sorting", 2500),
+}
+
+
+def tiny_folder(name: str) -> Path:
+    """Where the tiny model of that name (``tiny-copying``) lies, or would."""
+    return models_dir() / name
+
+
+def find_tiny(name: str) -> Path:
+    """The folder of a tiny model.
+
+    Raises:
+        UnknownName: no such skill.
+        InputError: it has not been trained, with the command that mends it.
+    """
+    skill = name.removeprefix(PREFIX)
+    if skill not in SKILLS:
+        raise UnknownName("local model", name, [f"{PREFIX}{known}" for known in SKILLS])
+    folder = tiny_folder(name)
+    if not (folder / CARD).exists():
+        raise InputError("model", f"local:{name}", f"Train it first (minutes): `shoal models train {name}`.")
+    return folder
+
+
+def write_card(folder: Path, facts: Mapping[str, Any]) -> None:
+    """What a trained model is; written last, so that a folder without one is not whole."""
+    (folder / CARD).write_text(json.dumps(dict(facts), indent=1), encoding="utf-8")
+
+
+def read_card(folder: Path) -> dict[str, Any]:
+    """What ``write_card`` wrote."""
+    card: dict[str, Any] = json.loads((folder / CARD).read_text(encoding="utf-8"))
+    return card

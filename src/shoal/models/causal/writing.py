@@ -1,0 +1,125 @@
+"""Batched writing with a key-value cache: many prompts, each with its own temperature, length and random numbers.
+
+Prompts are padded on the left, so that all rows write in the same column. Rows that have ended leave the batch as soon
+as a quarter of it is idle. Each row draws from its own generator, so a reply does not depend on its neighbours in the
+batch (up to rounding, which differs between batch shapes and may turn a token whose probability is on the edge).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+IDLE = 0.25
+"""Share of ended rows from which the batch is made smaller."""
+
+
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """What is to be continued.
+
+    Attributes:
+        ids: tokens, at least one.
+        longest: most tokens to write, at least 1.
+        temperature: 0 is greedy.
+        seed: of its random numbers.
+        is_done: whether the written tokens contain a text that ends the reply; or None.
+    """
+
+    ids: Sequence[int]
+    longest: int
+    temperature: float = 1.0
+    seed: int = 0
+    is_done: Callable[[list[int]], bool] | None = None
+
+
+@dataclass(slots=True)
+class Written:
+    """What was written.
+
+    Attributes:
+        tokens: ids, the one that ended the reply included.
+        logprobs: natural logarithm of each token's probability under the distribution it was drawn from, temperature
+            included (greedy: under temperature 1).
+        ended: False if it was cut at the longest length.
+    """
+
+    tokens: list[int] = field(default_factory=list)
+    logprobs: list[float] = field(default_factory=list)
+    ended: bool = False
+
+
+def write(network: Any, prompts: Sequence[Prompt], end: Sequence[int], pad: int) -> list[Written]:
+    """Continue all prompts in one batch.
+
+    Args:
+        network: a causal model of transformers, in evaluation mode.
+        prompts: what to continue.
+        end: ids that end a reply.
+        pad: id that fills the batch.
+    """
+    import torch
+
+    results = [Written() for _ in prompts]
+    if not prompts:
+        return results
+    device = next(network.parameters()).device
+    width = max(len(p.ids) for p in prompts)
+    ids = torch.full((len(prompts), width), pad, dtype=torch.long)
+    mask = torch.zeros(len(prompts), width, dtype=torch.long)
+    for row, prompt in enumerate(prompts):
+        ids[row, width - len(prompt.ids) :] = torch.as_tensor(list(prompt.ids))
+        mask[row, width - len(prompt.ids) :] = 1
+    draws = [np.random.default_rng(p.seed).random(p.longest) for p in prompts]
+    heat = torch.tensor([p.temperature for p in prompts])
+    rows, cache, tokens = list(range(len(prompts))), None, ids.to(device)
+    mask = mask.to(device)
+    place = (mask.cumsum(-1) - 1).clamp(min=0)
+    with torch.inference_mode():
+        for step in range(max(p.longest for p in prompts)):
+            out = network(
+                input_ids=tokens, attention_mask=mask, position_ids=place, past_key_values=cache, use_cache=True,
+                logits_to_keep=1,
+            )  # fmt: skip
+            cache = out.past_key_values
+            drawn = torch.tensor([draws[row][step] if step < len(draws[row]) else 0.0 for row in rows])
+            chosen, chance = _choose(out.logits[:, -1].float().cpu(), heat[rows], drawn)
+            active = []
+            for i, row in enumerate(rows):
+                if results[row].ended or len(results[row].tokens) >= prompts[row].longest:
+                    continue
+                _add(results[row], prompts[row], int(chosen[i]), float(chance[i]), end)
+                if not results[row].ended and len(results[row].tokens) < prompts[row].longest:
+                    active.append(i)
+            if not active:
+                break
+            if len(active) <= (1 - IDLE) * len(rows):
+                keep = torch.tensor(active, device=device)
+                cache.batch_select_indices(keep)
+                rows, chosen, mask, place = [rows[i] for i in active], chosen[active], mask[keep], place[keep]
+            tokens = chosen[:, None].to(device)
+            mask = torch.cat([mask, mask.new_ones(len(rows), 1)], 1)
+            place = place[:, -1:] + 1
+    return results
+
+
+def _choose(logits: Any, heat: Any, drawn: Any) -> tuple[Any, Any]:
+    """A token for each row, by inversion of the cumulative distribution, and its log-probability."""
+    import torch
+
+    scaled = logits / torch.where(heat > 0, heat, 1.0)[:, None]
+    logp = torch.log_softmax(scaled.double(), -1)
+    total = logp.exp().cumsum(-1)
+    sampled = torch.searchsorted(total, (drawn[:, None].double() * total[:, -1:])).squeeze(-1)
+    chosen = torch.where(heat > 0, sampled.clamp(max=logits.shape[-1] - 1), logits.argmax(-1))
+    return chosen, logp.gather(1, chosen[:, None]).squeeze(1)
+
+
+def _add(result: Written, prompt: Prompt, token: int, logprob: float, end: Sequence[int]) -> None:
+    """One more token of a reply; notes whether it ended."""
+    result.tokens.append(token)
+    result.logprobs.append(logprob)
+    result.ended = token in end or (prompt.is_done is not None and prompt.is_done(result.tokens))

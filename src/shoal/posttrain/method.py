@@ -1,0 +1,162 @@
+"""A method of post-training: what each of them states, and the registry of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+from shoal.posttrain.advantages import MODES, Mode, agent_advantages
+from shoal.posttrain.credit import CREDIT, Outcome
+from shoal.posttrain.losses import Average, Ratio
+from shoal.posttrain.policies import Policy
+from shoal.posttrain.rollouts import Rollout, Turn
+from shoal.registry import Registry
+from shoal.runs.settings import validate
+
+Floats = NDArray[np.float64]
+
+
+class MethodSettings(BaseModel):
+    """Settings of every method that learns from its own rollouts."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    problems: int = Field(8, ge=1, le=4096, description="Problems in one update.")
+    group: int = Field(4, ge=1, le=256, description="Rollouts of each problem (N, K or G in the papers).")
+    learning_rate: float = Field(1e-4, gt=0, le=1, description="Of AdamW.")
+    temperature: float = Field(1.0, gt=0, le=2, description="Sampling temperature of rollouts.")
+    max_tokens: int = Field(32, ge=1, le=8192, description="Longest reply of a seat, in tokens.")
+    credit: str = Field("shared", description="Rule from the team's outcome to a call's reward; see CREDIT.")
+    advantage: Mode = Field("global", description=f"What a call is compared with: {', '.join(MODES)}.")
+    clip: float = Field(0.2, gt=0, lt=1, description="How far a ratio may fall below 1 before its gradient stops.")
+    clip_high: float = Field(0.2, gt=0, le=10, description="How far it may rise above 1.")
+    ratio: Ratio = Field("token", description="Ratios of tokens, of whole replies (sequence), or their mean.")
+    average: Average = Field("token", description="Whether every token or every reply counts the same.")
+    kl: float = Field(0.0, ge=0, le=10, description="Weight of the distance to the base.")
+    entropy: float = Field(0.0, ge=0, le=1, description="Weight of the entropy bonus.")
+    epochs: int = Field(1, ge=1, le=64, description="Passes over the rollouts of one update.")
+    minibatches: int = Field(1, ge=1, le=256, description="Gradient steps in one pass.")
+    piece: int = Field(64, ge=1, description="Replies whose gradient is computed at once; bounds memory, not results.")
+    max_grad_norm: float = Field(1.0, gt=0, description="Norm to which a role's gradient is clipped.")
+    penalty: float = Field(0.0, ge=0, le=10, description="Taken from the reward of a call whose reply was cut short.")
+    schedule: Literal["joint", "in-turn"] = Field("joint", description="All roles learn at once, or one after another.")
+    interval: int = Field(10, ge=1, description="Updates of one role before the next, in turn.")
+
+    @field_validator("credit")
+    @classmethod
+    def _known(cls, name: str) -> str:
+        CREDIT.get(name)
+        return name
+
+
+@dataclass(frozen=True)
+class Batch:
+    """The calls of an update, one row each.
+
+    Attributes:
+        rollouts: where they come from.
+        turns: the calls.
+        rollout: index of each call's rollout.
+        rewards: of each call, by the rule of credit, penalties taken off.
+    """
+
+    rollouts: Sequence[Rollout]
+    turns: Sequence[Turn]
+    rollout: NDArray[np.int64]
+    rewards: Floats
+
+    @property
+    def tasks(self) -> list[str]:
+        """Problem of each call."""
+        return [self.rollouts[i].problem.question.id for i in self.rollout]
+
+    @property
+    def trajectories(self) -> list[int]:
+        """Rollout of each call."""
+        return [int(i) for i in self.rollout]
+
+    @property
+    def agents(self) -> list[str]:
+        """Agent of each call."""
+        return [turn.agent for turn in self.turns]
+
+
+class Method:
+    """What a published method states: how a call's advantage comes about, and settings. The trainer does the rest.
+
+    Attributes:
+        name: on the command line.
+        schema: of its settings.
+        settings: of this one.
+    """
+
+    name: ClassVar[str]
+    schema: ClassVar[type[MethodSettings]] = MethodSettings
+
+    def __init__(self, **settings: Any) -> None:
+        self.settings: Any = validate(self.schema, settings, f"method {self.name}")
+
+    def prepare(self, policies: Mapping[str, Policy]) -> None:
+        """Called once before training, for methods with parts of their own (a critic)."""
+        return
+
+    def rewards(self, rollout: Rollout) -> Floats:
+        """Reward of each call of a rollout."""
+        s = self.settings
+        callers = [turn.agent for turn in rollout.turns]
+        earned = CREDIT.get(s.credit)(Outcome(rollout.reward), callers)
+        short: Floats = np.array([not turn.ended for turn in rollout.turns], float)
+        return earned - float(s.penalty) * short
+
+    def advantages(self, batch: Batch, rng: np.random.Generator) -> Floats:
+        """Advantage of each call, or of each token of each call [calls, tokens] padded on the right."""
+        return agent_advantages(
+            batch.rewards, task=batch.tasks, trajectory=batch.trajectories, agent=batch.agents,
+            mode=self.settings.advantage,
+        )  # fmt: skip
+
+    def weights(self, batch: Batch) -> Floats:
+        """How often each call counts in the loss."""
+        return np.ones(len(batch.turns))
+
+    def after(self, batch: Batch, rng: np.random.Generator) -> dict[str, float]:
+        """Called after the policies' step; trains what is the method's own and returns figures."""
+        return {}
+
+    def ready(self, update: int) -> bool:
+        """Whether policies learn in this update; False while something else warms up."""
+        return True
+
+    def tensors(self) -> dict[str, Any]:
+        """What a checkpoint must keep besides policies and their optimisers."""
+        return {}
+
+    def restore(self, tensors: Mapping[str, Any]) -> None:
+        """Take up what ``tensors`` gave."""
+        return
+
+
+M = TypeVar("M", bound=type[Method])
+
+METHODS: Registry[type[Method]] = Registry("method", "shoal.posttrain")
+
+
+def method(name: str) -> Callable[[M], M]:
+    """Class decorator that registers a method under a name."""
+
+    def add(kind: M) -> M:
+        kind.name = name
+        METHODS.register(name)(kind)
+        return kind
+
+    return add
+
+
+@method("grpo")
+class GRPO(Method):
+    """Group-relative policy optimisation (arXiv 2402.03300) on a team: every call shares its trajectory's advantage."""
