@@ -37,14 +37,16 @@ EPSILON = 1e-6
 
 Floats = NDArray[np.float64]
 Ids = NDArray[np.int64]
+Labels = Sequence[Any] | NDArray[np.int64]
+"""What tells rows apart: any hashable labels, or whole numbers."""
 
 
 def agent_advantages(
     rewards: ArrayLike,
     *,
-    task: Sequence[Any],
-    trajectory: Sequence[Any],
-    agent: Sequence[Any],
+    task: Labels,
+    trajectory: Labels,
+    agent: Labels,
     mode: Mode = "agent",
     sample_std: bool = False,
     weights: ArrayLike | None = None,
@@ -71,8 +73,7 @@ def agent_advantages(
     reward = _finite(rewards)
     tasks, trajectories, agents = (_ids(name, ids, reward) for name, ids in _named(task, trajectory, agent))
     weight = np.ones_like(reward) if weights is None else _weights(weights, reward)
-    rollout = _ids("trajectory", list(zip(tasks, trajectories, strict=True)), reward)
-    own = _ids("agent", list(zip(tasks, agents, strict=True)), reward)
+    rollout, own = _joint(tasks, trajectories), _joint(tasks, agents)
     if mode == "leave-one-out":
         return _left_out(reward, own, rollout, weight)
     whole = _Groups(reward, tasks, weight, sample_std)
@@ -90,7 +91,7 @@ def agent_advantages(
 
 
 def second_moment_factor(
-    rewards: ArrayLike, *, task: Sequence[Any], trajectory: Sequence[Any], agent: Sequence[Any], mode: Mode = "global"
+    rewards: ArrayLike, *, task: Labels, trajectory: Labels, agent: Labels, mode: Mode = "global"
 ) -> dict[Any, Floats]:
     """By how much a mode multiplies an agent's gradient second moment, where scores do not depend on rewards.
 
@@ -106,7 +107,7 @@ def second_moment_factor(
     return {name: np.array([np.mean(squares) for squares in by_task.values()]) for name, by_task in cells.items()}
 
 
-def aligned_rows(trajectory: Sequence[Any], count: int, rng: np.random.Generator) -> Ids:
+def aligned_rows(trajectory: Labels, count: int, rng: np.random.Generator) -> Ids:
     """Rows such that every trajectory has exactly ``count`` of them (M-GRPO, alignment of sub-trajectories).
 
     A trajectory with fewer keeps all its rows and random copies are added; one with more loses rows at random.
@@ -198,13 +199,14 @@ def _once(reward: Floats, task: Ids, rollout: Ids, weight: Floats, sample_std: b
     share: Floats = weight / np.maximum(np.bincount(rollout, weight), 1e-300)[rollout]
     each = np.asarray(np.bincount(rollout, share * reward)[rollout], np.float64)
     groups = _Groups(each, task, share, sample_std)
-    groups.lonely = np.array([len(set(rollout[task == t])) <= 1 for t in range(task.max(initial=-1) + 1)])[task]
+    first = np.unique(rollout, return_index=True)[1]
+    groups.lonely = (np.bincount(task[first], minlength=int(task.max(initial=-1)) + 1) <= 1)[task]
     return groups
 
 
 def _left_out(reward: Floats, own: Ids, rollout: Ids, weight: Floats) -> Floats:
     """Distance from the mean of the same agent's rows in the other trajectories; 0 where there are none."""
-    cell = _ids("cell", list(zip(own, rollout, strict=True)), reward)
+    cell = _joint(own, rollout)
     total, count = np.bincount(own, weight * reward)[own], np.bincount(own, weight)[own]
     mine, number = np.bincount(cell, weight * reward)[cell], np.bincount(cell, weight)[cell]
     others = count - number
@@ -212,7 +214,12 @@ def _left_out(reward: Floats, own: Ids, rollout: Ids, weight: Floats) -> Floats:
     return gain
 
 
-def _named(task: Sequence[Any], trajectory: Sequence[Any], agent: Sequence[Any]) -> list[tuple[str, Sequence[Any]]]:
+def _joint(some: Ids, others: Ids) -> Ids:
+    """Numbers 0, 1, ... of the pairs that occur."""
+    return np.asarray(np.unique(some * (others.max(initial=0) + 1) + others, return_inverse=True)[1], np.int64)
+
+
+def _named(task: Labels, trajectory: Labels, agent: Labels) -> list[tuple[str, Labels]]:
     return [("task", task), ("trajectory", trajectory), ("agent", agent)]
 
 
@@ -233,9 +240,14 @@ def _weights(weights: ArrayLike, reward: Floats) -> Floats:
     return weight
 
 
-def _ids(name: str, labels: Sequence[Any], reward: Floats) -> Ids:
+def _ids(name: str, labels: Labels, reward: Floats) -> Ids:
     """Labels as numbers 0, 1, ... in the order of first appearance."""
     if len(labels) != reward.size:
         raise InputError(name, f"{len(labels)} labels", f"Give one for each of the {reward.size} rows.")
+    if isinstance(labels, np.ndarray) and labels.dtype.kind in "iu":
+        _, first, number = np.unique(labels, return_index=True, return_inverse=True)
+        order = np.empty(len(first), np.int64)
+        order[np.argsort(first)] = np.arange(len(first))
+        return order[number]
     known: dict[Any, int] = {}
     return np.array([known.setdefault(label, len(known)) for label in labels], np.int64)

@@ -1,0 +1,1 @@
+"""Small teams whose best policies and expected rewards are known, for exact checks of methods in seconds."""
