@@ -123,13 +123,17 @@ def aligned_rows(trajectory: Labels, count: int, rng: np.random.Generator) -> Id
     if count < 1:
         raise InputError("count", count, "Keep at least 1 row of each trajectory.")
     ids = _ids("trajectory", trajectory, np.zeros(len(trajectory)))
-    chosen = []
-    for number in range(ids.max(initial=-1) + 1):
-        rows = np.flatnonzero(ids == number)
-        extra = rng.choice(rows, count - len(rows)) if len(rows) < count else rows[:0]
-        kept = rows if len(rows) <= count else np.sort(rng.choice(rows, count, replace=False))
-        chosen.append(np.concatenate([kept, extra]))
-    return np.concatenate(chosen) if chosen else np.zeros(0, np.int64)
+    if not ids.size:
+        return np.zeros(0, np.int64)
+    # Rows of each trajectory side by side, in random order where some must go.
+    many = np.bincount(ids)
+    order = np.lexsort((np.where(many[ids] > count, rng.random(ids.size), np.arange(ids.size)), ids))
+    start = np.cumsum(many) - many
+    place = np.broadcast_to(np.arange(count), (many.size, count))
+    copied = (rng.random((many.size, count)) * many[:, None]).astype(np.int64)
+    chosen = np.where(place < many[:, None], place, copied)
+    rows: Ids = order[start[:, None] + chosen].ravel()
+    return rows
 
 
 def gae(

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 from numpy.typing import NDArray
@@ -42,6 +42,12 @@ class Rows:
     action: Ids
     reward: Floats
     outcome: Floats
+
+
+def take(rows: Rows, index: Ids) -> Rows:
+    """Some rows, in that order; one may be taken more than once."""
+    parts = (getattr(rows, f.name)[index] for f in fields(Rows) if f.name != "outcome")
+    return Rows(*parts, rows.outcome)
 
 
 class TabularProblem(ABC):
