@@ -109,6 +109,7 @@ class Trainer:
         figures = {
             "reward": float(np.mean([r.reward for r in rollouts])),
             "tokens": float(sum(len(turn.tokens) for turn in batch.turns)),
+            "right": float(np.mean([r.problem.check(r.answer) for r in rollouts])),
             "answered": float(np.mean([r.answer is not None for r in rollouts])),
         }
         turn_of = self._learning()
