@@ -11,18 +11,33 @@ Here for policies as tables or small networks in JAX, all seeds in one program; 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
-from functools import partial
-from typing import Any, Literal, NamedTuple
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 import optax  # type: ignore[import-untyped]
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
-Trainer = Literal["aligned", "naive", "sum", "shuffled"]
-"""aligned: the method; naive: own advantage; sum: both players' advantages; shuffled: W dealt to other games."""
+
+class Credit(NamedTuple):
+    """What sets trainers apart, as numbers, so that all of them train in one program.
+
+    Attributes:
+        strength: beta; 0 without the term.
+        other: weight of the other player's own advantage; 1 for the sum of rewards.
+        shuffled: 1 if the weights of the past are dealt to other games (the ablation that must lose).
+        pool: chance that a game is against a past policy.
+    """
+
+    strength: float | Array = 1.0
+    other: float | Array = 0.0
+    shuffled: float | Array = 0.0
+    pool: float | Array = 0.5
+
+
+NAIVE = Credit(strength=0.0)
+SUM = Credit(strength=0.0, other=1.0)
 
 Parameters = Any
 """A policy's parameters, a pytree."""
@@ -85,11 +100,9 @@ class Game(ABC):
 
 @dataclass(frozen=True)
 class Settings:
-    """How a learner is trained.
+    """How a learner is trained, whatever its credit.
 
     Attributes:
-        trainer: which credit.
-        strength: beta.
         discount: g, of returns.
         weight_discount: g, of the past in W.
         group: games that share what is dealt; the baseline is the mean of the others.
@@ -97,12 +110,10 @@ class Settings:
         updates: gradient steps.
         rate: of Adam.
         entropy: weight of the bonus.
-        pool: past policies kept; 0 plays against itself only.
+        pool: past policies kept.
         store_every: updates between policies that go into the pool.
     """
 
-    trainer: Trainer = "aligned"
-    strength: float = 1.0
     discount: float = 0.9
     weight_discount: float = 0.9
     group: int = 128
@@ -115,21 +126,21 @@ class Settings:
 
 
 def credits(
-    own: Float[Array, "time games"], other: Float[Array, "time games"], settings: Settings, key: PRNGKeyArray
+    own: Float[Array, "time games"],
+    other: Float[Array, "time games"],
+    credit: Credit,
+    discount: float,
+    key: PRNGKeyArray,
 ) -> Float[Array, "time games"]:
-    """C of a learner from both players' advantages."""
-    if settings.trainer == "naive":
-        return own
-    if settings.trainer == "sum":
-        return own + other
+    """C of a learner from both players' advantages; ``discount`` is g of the past, ``key`` deals it where shuffled."""
 
     def step(past: Array, gain: Array) -> tuple[Array, Array]:
-        return settings.weight_discount * (past + gain), past
+        return discount * (past + gain), past
 
     _, weight = jax.lax.scan(step, jnp.zeros(own.shape[1]), own)
-    if settings.trainer == "shuffled":
-        weight = weight[:, jax.random.permutation(key, own.shape[1])]
-    return own + settings.strength * weight * other
+    dealt = weight[:, jax.random.permutation(key, own.shape[1])]
+    weight = jnp.where(jnp.asarray(credit.shuffled) > 0, dealt, weight)
+    return own + (credit.other + credit.strength * weight) * other
 
 
 def advantages(reward: Float[Array, "time games"], settings: Settings, scale: float) -> Float[Array, "time games"]:
@@ -163,8 +174,10 @@ def match(
     return seen, seen.reward.mean(-1)
 
 
-def train(game: Game, settings: Settings, key: PRNGKeyArray, opponent: Parameters | None = None) -> Any:
-    """Train one policy; ``vmap`` over keys for many seeds.
+def train(
+    game: Game, settings: Settings, credit: Credit, key: PRNGKeyArray, opponent: Parameters | None = None
+) -> tuple[Parameters, Float[Array, " updates"]]:
+    """Train one policy; ``vmap`` over keys and credits for many seeds and trainers.
 
     The learner sits first in half of the games and second in the others. Half of the games are against a random policy
     of the pool, the rest against itself (or all against ``opponent``, which stays as it is).
@@ -175,7 +188,7 @@ def train(game: Game, settings: Settings, key: PRNGKeyArray, opponent: Parameter
     init_key, key = jax.random.split(key)
     policy = game.fresh(init_key)
     adam = optax.adam(s.rate)
-    size = max(1, s.pool)
+    size = s.pool
     pool = jax.tree.map(lambda x: jnp.broadcast_to(x, (size, *x.shape)), policy)
 
     def loss(policy: Parameters, other: Parameters, key: PRNGKeyArray) -> tuple[Array, Array]:
@@ -185,8 +198,8 @@ def train(game: Game, settings: Settings, key: PRNGKeyArray, opponent: Parameter
             play_key, mix_key = jax.random.split(seat_key)
             seen, _ = match(game, play_key, *pair, s.games // 2, min(s.group, s.games // 2))
             gain = [advantages(jax.lax.stop_gradient(seen.reward[:, i]), _halved(s), game.scale) for i in range(2)]
-            credit = credits(gain[seat], gain[1 - seat], s, mix_key)
-            total += -(credit * seen.logp[:, seat]).mean() - s.entropy * seen.entropy[:, seat].mean()
+            earned = credits(gain[seat], gain[1 - seat], credit, s.weight_discount, mix_key)
+            total += -(earned * seen.logp[:, seat]).mean() - s.entropy * seen.entropy[:, seat].mean()
             paid += seen.reward[:, seat].mean() / 2
         return total / 2, paid
 
@@ -196,7 +209,7 @@ def train(game: Game, settings: Settings, key: PRNGKeyArray, opponent: Parameter
         pick_key, coin_key, play_key = jax.random.split(key, 3)
         filled = jnp.minimum(number // s.store_every + 1, size)
         past = jax.tree.map(lambda x: x[jax.random.randint(pick_key, (), 0, filled)], pool)
-        itself = (jax.random.uniform(coin_key) < 0.5) | (s.pool == 0)
+        itself = jax.random.uniform(coin_key) >= credit.pool
         other = jax.tree.map(lambda a, b: jnp.where(itself, a, b), jax.lax.stop_gradient(policy), past)
         other = other if opponent is None else opponent
         slope, paid = jax.grad(loss, has_aux=True)(policy, other, play_key)
@@ -214,20 +227,12 @@ def train(game: Game, settings: Settings, key: PRNGKeyArray, opponent: Parameter
 
 def _halved(settings: Settings) -> Settings:
     """The group cannot be larger than the games of one seat."""
-    from dataclasses import replace
-
     return replace(settings, group=min(settings.group, settings.games // 2))
 
 
-@partial(jax.jit, static_argnums=(0, 3))
 def payoffs(
     game: Game, first: Parameters, second: Parameters, games: int, key: PRNGKeyArray
 ) -> Float[Array, " players"]:
     """Mean reward per round of each player, over whole games."""
     _, paid = match(game, key, first, second, games, games)
     return paid.mean(0)
-
-
-def as_numbers(tree: Any) -> Any:
-    """Arrays of a pytree as NumPy's."""
-    return jax.tree.map(np.asarray, tree)
