@@ -63,7 +63,7 @@ def tree_size(depth: int, width: int, questions: int = 1) -> int:
     """
     if width < 2:
         raise InputError("branches", width, "Use at least 2: preferences are between siblings.")
-    size = questions * sum(width**level for level in range(1, depth + 1))
+    size = int(questions * sum(width**level for level in range(1, depth + 1)))
     if size > MOST_NODES:
         raise InputError("branches", width, f"{size:,} outputs; at most {MOST_NODES:,}: fewer branches or questions.")
     return size

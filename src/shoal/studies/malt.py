@@ -22,9 +22,10 @@ import numpy as np
 from pydantic import Field
 
 from shoal.runs.results import Results
+from shoal.runs.settings import validate
 from shoal.runs.study import Claim, Experiment, Study, StudyConfig, Trial, Vocabulary
 from shoal.stats import Check, Evidence, exact, mean
-from shoal.studies.marft import no_torch
+from shoal.models.causal.network import lacking_packages
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -125,10 +126,11 @@ def tiny(trial: Trial[MaltConfig]) -> dict[str, dict[str, float]]:
 
     c = trial.config
     torch.set_num_threads(1)
-    shape = {"width": 64, "layers": 2, "inner": 128, "heads": 4}
-    skill = Skill("choose", c.tiny_steps, 200, 32)
-    base = pretrain(skill, seed=trial.derive("base") % 2**31, held_out=0, **shape)
-    settings = MaltSettings(max_tokens=12, branches=c.branches, most_pairs=c.most_pairs)
+    skill, seed = Skill("choose", c.tiny_steps, 200, 32), trial.derive("base") % 2**31
+    base = pretrain(skill, seed=seed, held_out=0, width=64, layers=2, inner=128, heads=4)
+    settings = validate(
+        MaltSettings, {"max_tokens": 12, "branches": c.branches, "most_pairs": c.most_pairs}, "malt"
+    )  # fmt: skip
     problems = open_task("choose").problems(c.tiny_questions + c.tiny_held, trial.derive("problems"))
     train, held = problems[: c.tiny_questions], problems[c.tiny_questions :]
     untrained = make_policies(ROLES, base.network, base.tokenizer)
@@ -262,7 +264,7 @@ EXPERIMENTS = (
     Experiment("backup", backup, ("tables",), Evidence.EXACT),
     Experiment("tables", tables, TABLES, Evidence.TRAINED, joint=True),
     Experiment("tiny", tiny, (TRUE, MIXED), Evidence.TRAINED, {"quick": 1, "standard": 5, "full": 10}, joint=True,
-               skip=no_torch),
+               skip=lambda config: lacking_packages()),
 )
 CLAIMS = (
     Claim("1-backup", "The back-up is the exact mean (1e-6), and drafts whose value is off by 0.3 are rarer than "

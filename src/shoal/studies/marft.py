@@ -25,6 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
+from shoal.models.causal.network import lacking_packages
 from shoal.runs.results import Results
 from shoal.runs.seeds import derive
 from shoal.runs.study import Claim, Experiment, Study, StudyConfig, Trial, Vocabulary
@@ -195,7 +196,8 @@ def _slope(
     each += entropy * p * ((-p * logp).sum(-1, keepdims=True) * -1 - logp)
     total = np.zeros_like(chance)
     np.add.at(total, (row, state), each)
-    return total / batch
+    slope: NDArray[np.float64] = total / batch
+    return slope
 
 
 def _move_critic(
@@ -218,9 +220,8 @@ def duo(trial: Trial[MarftConfig]) -> dict[str, dict[str, Any]]:
 
     c = trial.config
     torch.set_num_threads(1)
-    skill = Skill("choose", c.duo_steps, 200, 32)
-    shape = {"width": 64, "layers": 2, "inner": 128, "heads": 4}
-    base = pretrain(skill, seed=trial.derive("base") % 2**31, held_out=0, **shape)
+    skill, seed = Skill("choose", c.duo_steps, 200, 32), trial.derive("base") % 2**31
+    base = pretrain(skill, seed=seed, held_out=0, width=64, layers=2, inner=128, heads=4)
     return {variant: _train_duo(trial, variant, base) for variant in DUOS}
 
 
@@ -365,19 +366,11 @@ def _course(ax: Any, results: Results, experiment: str, variant: str, metric: st
         ax.plot(np.linspace(0, 1, rows.shape[1]), rows.mean(0), label=variant, linewidth=1.2)
 
 
-def no_torch(config: MarftConfig) -> str | None:
-    """Why the duo cannot be trained here."""
-    from importlib.util import find_spec
-
-    lacking = [name for name in ("torch", "transformers", "peft") if find_spec(name) is None]
-    return f"needs {', '.join(lacking)}: pip install 'shoal[posttrain]'" if lacking else None
-
-
 # fmt: off
 EXPERIMENTS = (
     Experiment("identity", identity, ("exact",), Evidence.EXACT, {"quick": 2, "standard": 5, "full": 20}),
     Experiment("bandit", bandit, ARMS, Evidence.TRAINED, vectorised=True),
-    Experiment("duo", duo, DUOS, Evidence.TRAINED, {"quick": 1, "standard": 5, "full": 10}, joint=True, skip=no_torch),
+    Experiment("duo", duo, DUOS, Evidence.TRAINED, {"quick": 1, "standard": 5, "full": 10}, joint=True, skip=lambda config: lacking_packages()),
 )
 CLAIMS = (
     Claim("1-identity", "With exact values the agents' advantages add up to the joint one for every sequence of "

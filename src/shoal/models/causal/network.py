@@ -14,11 +14,17 @@ TINY = {"width": 128, "layers": 4, "heads": 4, "inner": 384, "context": 512}
 """About 0.9 M parameters."""
 
 
+def lacking_packages() -> str | None:
+    """Why no network can run here, with the command that mends it; None if it can."""
+    lacking = [name for name in PACKAGES if importlib.util.find_spec(name) is None]
+    return f"needs {', '.join(lacking)}: pip install 'shoal[posttrain]'" if lacking else None
+
+
 def need_packages(what: str) -> None:
     """Raises InputError, with the command that mends it, unless the extra ``posttrain`` is installed."""
-    lacking = [name for name in PACKAGES if importlib.util.find_spec(name) is None]
-    if lacking:
-        raise InputError("model", what, f"It needs {', '.join(lacking)}: run `pip install 'shoal[posttrain]'`.")
+    reason = lacking_packages()
+    if reason is not None:
+        raise InputError("model", what, f"It {reason}.")
 
 
 def tiny_network(seed: int, **shape: int) -> Any:

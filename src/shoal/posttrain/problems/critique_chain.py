@@ -74,8 +74,7 @@ def draft_values(policies: Logits) -> Floats:
 def grow(policies: Logits, questions: int, branches: int, rng: np.random.Generator) -> Trees:
     """Sample a tree for each question."""
     g, v, r = (chances(policies[role]) for role in ROLES)
-    shape = (questions, branches)
-    drafts = draw(np.broadcast_to(g[0], (*shape, 2)), rng.random(shape))
+    drafts = draw(g[np.zeros((questions, branches), np.int64)], rng.random((questions, branches)))
     wide = np.repeat(drafts[..., None], branches, -1)
     critiques = draw(v[wide], rng.random(wide.shape))
     state = np.repeat((wide * 3 + critiques)[..., None], branches, -1)

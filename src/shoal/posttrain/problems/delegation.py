@@ -96,12 +96,13 @@ class Delegation(TabularProblem):
             asking = asking & (spent + cost <= BUDGET)
             luck = rng.random(shape) < 1 - (1 - CHANCE[phrase, template]) ** looked
             found = asking & luck & (have < need)
-            note(1, asking, phrase, pick, template < TEMPLATES - 1, luck.astype(np.int64), looked)
+            note(1, asking, phrase, pick, (template < TEMPLATES - 1).astype(np.int64), luck.astype(np.int64), looked)
             have, spent, calls = have + found, spent + np.where(asking, cost, 0), calls + asking
             active = asking
         columns = [np.concatenate(c) for c in zip(*parts, strict=True)]
         whole = right.astype(float)
-        rows = Rows(*columns[:6], whole.ravel()[columns[2]], whole)  # type: ignore[arg-type]
+        whose, what, when, who, state, did = (c.astype(np.int64) for c in columns[:6])
+        rows = Rows(whose, what, when, who, state, did, whole.ravel()[when], whole)
         main = columns[3] == 0
         form = np.where(main, formed.ravel()[columns[2]], columns[6]).astype(float)
         return Delegations(rows, form, columns[7].astype(float), columns[8].astype(float), formed.astype(float), calls)

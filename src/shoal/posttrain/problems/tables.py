@@ -46,8 +46,8 @@ class Rows:
 
 def take(rows: Rows, index: Ids) -> Rows:
     """Some rows, in that order; one may be taken more than once."""
-    parts = (getattr(rows, f.name)[index] for f in fields(Rows) if f.name != "outcome")
-    return Rows(*parts, rows.outcome)
+    picked = {f.name: getattr(rows, f.name)[index] for f in fields(Rows) if f.name != "outcome"}
+    return Rows(**picked, outcome=rows.outcome)
 
 
 class TabularProblem(ABC):

@@ -1,0 +1,307 @@
+"""Advantage Alignment: policies that cooperate with cooperators and stand firm against greed (arXiv 2511.19405).
+
+What is here: the credit, the leave-one-out baseline, the pool of past policies and the three games, with tables as
+policies and all seeds in one program: the iterated dilemma, Split without talk, and Trust-and-Split with a channel of
+three symbols. Trainers beside the method: own reward (naive), sum of rewards, the weight of the past dealt to other
+games, no pool, no group baseline of its own (the whole batch is one group). Fixed opponents are strategies written
+down.
+
+Departures: tables of 5 to a few hundred numbers instead of language models with adapters; REINFORCE with Adam at the
+page's own settings (batch 128, rate 0.03, friendly start 0.8 in the dilemma, entropy 0.01). A round of Trust-and-
+Split is word, then claim, in one step, as the method merges them. Strength 1 in the dilemma (the paper's 0.5 is an
+arm: the page found only partial cooperation), 2 in Trust-and-Split, 1 in Split. Language-model players are left to
+``shoal train-team``-like training on a GPU.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from pydantic import Field
+
+from shoal.runs.results import Results
+from shoal.runs.study import Claim, Experiment, Study, StudyConfig, Trial, Vocabulary
+from shoal.stats import Check, Evidence, exact, mean
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+ALIGNED, HALF, NAIVE, SUM, SHUFFLED, ALONE = (
+    "Advantage Alignment", "Advantage Alignment, beta 0.5", "naive (own reward)", "sum of rewards",
+    "weights shuffled across games", "Advantage Alignment, no pool",
+)  # fmt: skip
+ARMS = (ALIGNED, HALF, NAIVE, SUM, SHUFFLED, ALONE)
+TALK, MUTED = "Advantage Alignment", "Advantage Alignment, muted"
+NAIVE_TALK, SUM_TALK = "naive", "sum of rewards"
+STATES = (", start", " after CC", " after CD", " after DC", " after DD")
+GREEDY = 55.0
+"""Joint payoff of a round of Trust-and-Split in which both claim all ten coins."""
+
+
+class AlignmentConfig(StudyConfig):
+    """Settings of the Advantage Alignment study."""
+
+    games: int = Field(128, ge=4, le=65_536, description="Games in one update, B")
+    updates: int = Field(2000, ge=10, le=1_000_000, description="Updates in the dilemma")
+    talk_updates: int = Field(2000, ge=10, le=1_000_000, description="Updates in the splits")
+    newcomer_updates: int = Field(
+        1000, ge=10, le=1_000_000, description="Updates of a newcomer against a frozen policy"
+    )
+    rate: float = Field(0.03, gt=0, le=1, description="Learning rate of Adam")
+    entropy: float = Field(0.01, ge=0, le=1, description="Weight of the entropy bonus")
+    strength: float = Field(1.0, ge=0, le=100, description="beta in the dilemma and in Split")
+    talk_strength: float = Field(2.0, ge=0, le=100, description="beta in Trust-and-Split")
+    discount: float = Field(0.9, ge=0, le=1, description="g in the dilemma and in Split")
+    talk_discount: float = Field(0.96, ge=0, le=1, description="g in Trust-and-Split")
+    group: int = Field(8, ge=1, le=1024, description="Games of a group in the splits")
+    evaluation: int = Field(512, ge=16, le=1_000_000, description="Games of each evaluation")
+
+
+def dilemma(trial: Trial[AlignmentConfig]) -> dict[str, list[dict[str, float]]]:
+    """All trainers and seeds in one program: self-play, fixed opponents, what was learned, a newcomer against it."""
+    import jax
+
+    from shoal.posttrain.advantage_alignment import NAIVE as OWN
+    from shoal.posttrain.advantage_alignment import Settings, payoffs, train
+    from shoal.posttrain.problems.bargaining import ALWAYS_COOPERATE, ALWAYS_DEFECT, TIT_FOR_TAT, Dilemma, fixed
+
+    c, game = trial.config, Dilemma()
+    settings = Settings(
+        discount=c.discount, weight_discount=c.discount, group=c.games, games=c.games, updates=c.updates, rate=c.rate,
+        entropy=c.entropy,
+    )  # fmt: skip
+    arms = _stacked([_credit(name, c.strength) for name in ARMS])
+    keys, eval_keys = _keys(trial, "training"), _keys(trial, "evaluation")
+    learn = jax.vmap(jax.vmap(lambda credit, key: train(game, settings, credit, key)[0], (None, 0)), (0, None))
+    policies = jax.jit(learn)(arms, keys)
+    newcomer = replace(settings, updates=c.newcomer_updates)
+    meet = jax.vmap(
+        jax.vmap(lambda key, other: train(game, newcomer, OWN._replace(pool=0.0), key, other)[0]), (None, 0)
+    )
+    fresh = jax.jit(meet)(_keys(trial, "newcomer"), policies)
+
+    def against(own: Any, key: Any, other: Any) -> Any:
+        return payoffs(game, own, other, c.evaluation, key)
+
+    every = jax.jit(jax.vmap(jax.vmap(against), (0, None, 0)))
+    strategies = {"always defect": ALWAYS_DEFECT, "always cooperate": ALWAYS_COOPERATE, "tit for tat": TIT_FOR_TAT}
+    paid = {f"against {n}": every(policies, eval_keys, _like(fixed(s), policies)) for n, s in strategies.items()}
+    own, met = np.asarray(every(policies, eval_keys, policies)), np.asarray(every(policies, eval_keys, fresh))
+    chance = np.asarray(jax.nn.sigmoid(policies))
+    found: dict[str, list[dict[str, float]]] = {}
+    for a, name in enumerate(ARMS):
+        found[name] = [
+            {
+                "self-play": float(own[a, s].mean()), **{what: float(x[a, s, 0]) for what, x in paid.items()},
+                **{f"P(C){when}": float(chance[a, s, i]) for i, when in enumerate(STATES)},
+                "newcomer earns": float(met[a, s, 1]), "it earns from the newcomer": float(met[a, s, 0]),
+                "share of the newcomer's": float(met[a, s, 0] / max(met[a, s, 1], 1e-9)),
+            }
+            for s in range(len(trial.seeds))
+        ]  # fmt: skip
+    return found
+
+
+def splits(trial: Trial[AlignmentConfig]) -> dict[str, list[dict[str, Any]]]:
+    """All trainers and seeds in Trust-and-Split (experiment ``talk``) or Split."""
+    import jax
+
+    from shoal.posttrain.problems.bargaining import Split, TrustAndSplit
+
+    c, talk = trial.config, trial.experiment == "talk"
+    names = (TALK, NAIVE_TALK, SUM_TALK)
+    arms = _stacked([_credit(name, c.talk_strength if talk else c.strength) for name in names])
+    found = dict(zip(names, _split(trial, TrustAndSplit() if talk else Split(), arms), strict=True))
+    if talk:
+        alone = jax.tree.map(lambda x: x[:1], arms)
+        (found[MUTED],) = _split(trial, TrustAndSplit(muted=True), alone)
+    return found
+
+
+def _split(trial: Trial[AlignmentConfig], game: Any, arms: Any) -> list[list[dict[str, Any]]]:
+    """Joint payoffs of arms and seeds after training, and along it."""
+    import jax
+
+    from shoal.posttrain.advantage_alignment import Settings, payoffs, train
+
+    c, talk = trial.config, trial.experiment == "talk"
+    discount = c.talk_discount if talk else c.discount
+    settings = Settings(
+        discount=discount, weight_discount=discount, group=c.group, games=c.games, updates=c.talk_updates, rate=c.rate,
+        entropy=c.entropy,
+    )  # fmt: skip
+
+    def learn(credit: Any, key: Any, eval_key: Any) -> Any:
+        policy, paid = train(game, settings, credit, key)
+        return payoffs(game, policy, policy, c.evaluation, eval_key), paid
+
+    every = jax.jit(jax.vmap(jax.vmap(learn, (None, 0, 0)), (0, None, None)))
+    pay, course = (np.asarray(x) for x in every(arms, _keys(trial, "training"), _keys(trial, "evaluation")))
+    step = max(1, c.talk_updates // 50)
+    return [
+        [{"joint payoff": float(p.sum()), "course": 2 * along[::step]} for p, along in zip(pays, courses, strict=True)]
+        for pays, courses in zip(pay, course, strict=True)
+    ]
+
+
+def _credit(name: str, strength: float) -> Any:
+    """The credit of an arm."""
+    from shoal.posttrain.advantage_alignment import NAIVE as OWN
+    from shoal.posttrain.advantage_alignment import SUM as BOTH
+    from shoal.posttrain.advantage_alignment import Credit
+
+    own = {NAIVE: OWN, NAIVE_TALK: OWN, SUM: BOTH, SUM_TALK: BOTH, HALF: Credit(0.5)}
+    if name == SHUFFLED:
+        return Credit(strength, shuffled=1.0)
+    return Credit(strength, pool=0.0) if name == ALONE else own.get(name, Credit(strength))
+
+
+def _stacked(credits: list[Any]) -> Any:
+    """Credits of several arms as one, arrays [arms]."""
+    import jax.numpy as jnp
+
+    return type(credits[0])(*(jnp.array(column, float) for column in zip(*credits, strict=True)))
+
+
+def _like(policy: Any, policies: Any) -> Any:
+    """One policy for every arm and seed."""
+    import jax.numpy as jnp
+
+    return jnp.broadcast_to(policy, policies.shape)
+
+
+def _keys(trial: Trial[AlignmentConfig], *names: str) -> Any:
+    """A key for each seed, the same for all arms."""
+    import jax
+    import jax.numpy as jnp
+
+    from shoal.runs.seeds import derive
+
+    numbers = [derive(trial.root, trial.experiment, seed, *names) % 2**31 for seed in trial.seeds]
+    return jax.vmap(jax.random.key)(jnp.array(numbers))
+
+
+def _value(experiment: str, variant: str, metric: str, **region: float) -> Callable[[Results], list[Check]]:
+    """The mean over seeds lies in a region."""
+
+    def checks(results: Results) -> list[Check]:
+        found = results.values(experiment, variant, metric)
+        return [Check(f"{variant}: {metric}", mean(found), **region)] if found.size else []  # type: ignore[arg-type]
+
+    return checks
+
+
+def _all(*parts: Callable[[Results], list[Check]]) -> Callable[[Results], list[Check]]:
+    return lambda results: [check for part in parts for check in part(results)]
+
+
+def _every(metric: str, **region: float) -> Callable[[Results], list[Check]]:
+    """Holds in every seed of the method."""
+
+    def checks(results: Results) -> list[Check]:
+        found = results.values("dilemma", ALIGNED, metric)
+        if not found.size:
+            return []
+        worst = float(found.min() if "above" in region else found.max())
+        return [Check(f"{metric}: worst seed", exact(worst, found.size), **region)]  # type: ignore[arg-type]
+
+    return checks
+
+
+def _more(experiment: str, one: str, two: str, metric: str) -> Callable[[Results], list[Check]]:
+    """One has more than two."""
+
+    def checks(results: Results) -> list[Check]:
+        if not results.has(experiment, one) or not results.has(experiment, two):
+            return []
+        return [Check(f"{metric}: {one} - {two}", results.difference(experiment, one, two, metric), above=0.0)]
+
+    return checks
+
+
+def plots(results: Results) -> dict[str, Figure]:
+    """Payoffs in the dilemma, what was learned, and joint payoffs of the splits along the training."""
+    from shoal.runs.plots import bars, new_figure
+
+    figures: dict[str, Figure] = {}
+    if results.has("dilemma"):
+        figures["dilemma"], axes = new_figure(4)
+        for ax, metric in zip(
+            axes, ("self-play", "against always defect", "P(C) after CC", "P(C) after CD"), strict=True
+        ):
+            bars(ax, results, "dilemma", metric)
+    found = [e for e in ("talk", "split") if results.has(e)]
+    if found:
+        figures["splits"], axes = new_figure(len(found))
+        for ax, experiment in zip(axes, found, strict=True):
+            for variant in results.variants(experiment):
+                values, seeds = results.items(experiment, variant, "course")
+                rows = values.reshape(np.unique(seeds).size, -1)
+                ax.plot(np.linspace(0, 1, rows.shape[1]), rows.mean(0), label=variant, linewidth=1.2)
+            ax.set(xlabel="share of training", ylabel="joint payoff of a round", title=experiment)
+            ax.legend(fontsize=6, frameon=False)
+    return figures
+
+
+# fmt: off
+EXPERIMENTS = (
+    Experiment("dilemma", dilemma, ARMS, Evidence.TRAINED, vectorised=True, joint=True),
+    Experiment("talk", splits, (TALK, MUTED, NAIVE_TALK, SUM_TALK), Evidence.TRAINED, vectorised=True, joint=True),
+    Experiment("split", splits, (TALK, NAIVE_TALK, SUM_TALK), Evidence.TRAINED, vectorised=True, joint=True),
+)
+CLAIMS = (
+    Claim("1-naive", "Dilemma: trained on its own reward it ends in defection (self-play below 1.3)",
+          "dilemma",
+          _value("dilemma", NAIVE, "self-play", below=1.3)),
+    Claim("1b-aligned", "Advantage Alignment ends in cooperation (self-play above 2.3)", "dilemma",
+          _value("dilemma", ALIGNED, "self-play", above=2.3)),
+    Claim("1c-firm", "It gets more than 0.8 from one who always defects, the sum of rewards less than 0.3", "dilemma",
+          _all(_value("dilemma", ALIGNED, "against always defect", above=0.8),
+               _value("dilemma", SUM, "against always defect", below=0.3))),
+    Claim("2-policy", "In every seed it cooperates after CC (above 0.8) and not after being exploited (below 0.2)",
+          "dilemma", _all(_every("P(C) after CC", above=0.8), _every("P(C) after CD", below=0.2))),
+    Claim("3-shuffled", "With the weights of the past shuffled across games it ends in defection (below 1.3)",
+          "dilemma",
+          _value("dilemma", SHUFFLED, "self-play", below=1.3)),
+    Claim("4-talk", "Trust-and-Split: joint payoff above 55, what two greedy players get", "talk",
+          _value("talk", TALK, "joint payoff", above=GREEDY)),
+    Claim("4b-naive", "And above that of the naive trainer", "talk", _more("talk", TALK, NAIVE_TALK, "joint payoff")),
+    Claim("4c-muted", "With the channel muted it falls", "talk", _more("talk", TALK, MUTED, "joint payoff")),
+    Claim("4d-split", "Split without talk: joint payoff above that of the naive trainer", "split",
+          _more("split", TALK, NAIVE_TALK, "joint payoff")),
+    Claim("5-newcomer", "A naive newcomer against the frozen policy earns less than 3.3, and the policy at least 90% "
+          "of what the newcomer earns", "dilemma",
+          _all(_value("dilemma", ALIGNED, "newcomer earns", below=3.3),
+               _value("dilemma", ALIGNED, "share of the newcomer's", above=0.9))),
+    Claim("6-pool", "The pool matters: self-play is higher with it", "dilemma",
+          _more("dilemma", ALIGNED, ALONE, "self-play"), "Ours; the paper trains with it throughout."),
+)
+# fmt: on
+
+STUDY = Study(
+    name="advantage-alignment",
+    title="Advantage Alignment: learning to cooperate without being exploited",
+    paper="arXiv 2511.19405 (2025); base algorithm 2406.14662 (2024)",
+    kind="post-training",
+    engine="posttrain",
+    summary=(
+        "One term in the policy gradient raises acts that are good for the other player when the past was good for "
+        "oneself. Tested with tables in the iterated dilemma, in Split and in Trust-and-Split with a channel, beside "
+        "training on own rewards and on their sum, with the ablations that must lose."
+    ),
+    config=AlignmentConfig,
+    experiments=EXPERIMENTS,
+    claims=CLAIMS,
+    sizes={
+        "quick": {"updates": 100, "talk_updates": 50, "newcomer_updates": 50, "games": 32, "evaluation": 64},
+        "full": {"updates": 5000, "talk_updates": 20_000, "newcomer_updates": 3000},
+    },
+    seeds={"quick": 2, "standard": 10, "full": 20},
+    vocabulary=Vocabulary(
+        ("players",), ("coopetition",), ("decentralized",), ("model-based",), ("negotiation", "reciprocity")
+    ),
+    plots=plots,
+)
