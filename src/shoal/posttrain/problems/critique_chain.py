@@ -77,7 +77,7 @@ def grow(policies: Logits, questions: int, branches: int, rng: np.random.Generat
     drafts = draw(g[np.zeros((questions, branches), np.int64)], rng.random((questions, branches)))
     wide = np.repeat(drafts[..., None], branches, -1)
     critiques = draw(v[wide], rng.random(wide.shape))
-    state = np.repeat((wide * 3 + critiques)[..., None], branches, -1)
+    state: Ids = np.repeat((wide * 3 + critiques)[..., None], branches, -1)
     refinements = draw(r[state], rng.random(state.shape))
     chance = SUCCESS[state // 3, state % 3, refinements]
     return Trees(drafts, critiques, refinements, (rng.random(state.shape) < chance).astype(float))
