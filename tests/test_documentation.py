@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 import types
@@ -38,6 +39,8 @@ def test_commands_run(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     for text in blocks(page, "yaml"):  # a YAML block is the file that its first line names
         name = text.splitlines()[0].partition(":")[2].strip()
         (tmp_path / f"{name}.yaml").write_text(text)
+    for data in (ROOT / "examples").glob("*.csv"):
+        shutil.copy(data, tmp_path)
     lines = [line for block in blocks(page, "sh") for line in block.splitlines() if line.startswith("shoal ")]
     assert lines
     for line in lines:

@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from shoal.cli import console
+from shoal.cli import sensitivity as sensitivities
 from shoal.cli.execution import OUT, JsonOption, OutOption, RootOption, SetOption
+from shoal.cli.sensitivity import FreeOption
 from shoal.errors import UnknownName
 from shoal.runs.settings import parse_assignments
 
@@ -28,6 +30,12 @@ def simulate(
         list[str] | None,
         typer.Option("--counterfactual", help="What if: key=value; run besides, on the same random numbers."),
     ] = None,
+    sensitivity: Annotated[
+        str | None, typer.Option(help="Which parameters move the outcome: gradient, sobol or morris.")
+    ] = None,
+    outcome: Annotated[str | None, typer.Option(help="Figure whose sensitivity is asked for.")] = None,
+    points: Annotated[int, typer.Option(help="Points of sobol, trajectories of morris.")] = 16,
+    free: FreeOption = None,
     out: OutOption = OUT,
     root_seed: RootOption = 0,
     json: JsonOption = False,
@@ -38,12 +46,15 @@ def simulate(
     from shoal.runs.folder import RunFolder
 
     kind = MODELS.get(model)
-    settings, parameters = _split(kind, {"agents": agents} if agents is not None else {}, set or [])
+    settings, parameters = split(kind, {"agents": agents} if agents is not None else {}, set or [])
     chosen = kind(**settings)
-    other_settings, changed = _split(kind, {}, counterfactual or [])
+    other_settings, changed = split(kind, {}, counterfactual or [])
     if other_settings:
         raise UnknownName("--counterfactual", next(iter(other_settings)), kind.parameters)
     chosen.check(parameters | changed)
+    ranges = sensitivities.free_ranges(free or [])
+    if sensitivity is not None:
+        sensitivities.require_method(sensitivity)
     facts = {"kind": "simulation", "size": f"{chosen.settings.agents} agents, {steps} steps", "seeds": seeds}
     began = time.perf_counter()
     with console.progress_bar(f"simulate {model}", quiet=json) as progress:
@@ -58,10 +69,19 @@ def simulate(
                 chosen, steps, seeds, parameters | changed, world=root_seed,
                 progress=lambda done, total: progress(total + done, rounds * total, "what if"),
             )  # fmt: skip
+        found = None
+        if sensitivity is not None:
+            found = sensitivities.analyse(
+                plain, sensitivity, outcome, points, ranges, parameters, root_seed,
+                progress=lambda done, total: progress(done, total, "sensitivity"),
+            )  # fmt: skip
     folder = RunFolder.create(out, f"simulate-{model}", f"simulate-{model}-{time.time()}", **facts)
     (folder.path / "events").rmdir()
     document = _document(plain, what_if, parameters, changed) | {"run": str(folder.path)}
     _write(folder.path, plain, what_if)
+    if found is not None:
+        document["sensitivity"] = sensitivities.document(found)
+        sensitivities.draw(found, folder.path / "sensitivity.png")
     folder.save(status="finished", finished=time.time(), summary=document)
     if json:
         console.print_json(document)
@@ -70,7 +90,7 @@ def simulate(
     return 0
 
 
-def _split(
+def split(
     kind: type[PopulationModel[Any, Any]], given: dict[str, Any], assignments: list[str]
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """Assignments as settings of the model and as its parameters; a name that is neither is refused."""
@@ -118,10 +138,10 @@ def _estimate(estimate: Estimate) -> dict[str, float]:
 
 
 def _write(folder: Path, plain: Simulation, what_if: Simulation | None) -> None:
-    """Series as Parquet, curves as a picture."""
+    """Series as Parquet, curves and the model's own figures as pictures."""
     import polars as pl
 
-    from shoal.runs.plots import new_figure
+    from shoal.runs.plots import new_figure, save_figures
 
     frames = [plain.frame().with_columns(arm=pl.lit("as set"))]
     if what_if is not None:
@@ -145,6 +165,7 @@ def _write(folder: Path, plain: Simulation, what_if: Simulation | None) -> None:
         axes[0].legend(fontsize=7, frameon=False)
     figure.suptitle(f"{plain.model.name}: median and 5 to 95% of {len(plain.seeds)} runs", fontsize=9, x=0, ha="left")
     figure.savefig(folder / "series.png")
+    save_figures(plain.model.figures(plain.series), folder)
 
 
 def _tell(document: dict[str, Any], seconds: float) -> None:
@@ -168,4 +189,6 @@ def _tell(document: dict[str, Any], seconds: float) -> None:
     title = f"{document['model']}: {agents:,} agents, {document['steps']} steps, {len(document['seeds'])} runs"
     console.table(title, columns, rows, right=columns[1:])
     console.out.print("Means over runs with 95% intervals; of flows the sum over steps, of levels the last value.")
+    if "sensitivity" in document:
+        sensitivities.tell(document["sensitivity"])
     console.out.print(f"{seconds:.1f} s. {document['run']}", markup=False)

@@ -9,18 +9,22 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, PRNGKeyArray
+from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
 from shoal.errors import InputError, UnknownName
 from shoal.registry import Registry
 from shoal.runs.settings import validate
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 Parameters = dict[str, Array]
 """Differentiable numbers by name: scalars, or one for each period."""
@@ -46,12 +50,16 @@ class Parameter:
         low: least value.
         high: greatest value.
         help: what it is, with its unit.
+        fit: range in which it is fitted if nothing is said; None where it is fitted only when asked for.
+        log: fitted on a logarithmic scale.
     """
 
     default: float
     low: float
     high: float
     help: str
+    fit: tuple[float, float] | None = None
+    log: bool = False
 
 
 S = TypeVar("S", bound=eqx.Module)
@@ -85,6 +93,8 @@ class PopulationModel(ABC, Generic[C, S]):
         schema: class of the settings.
         parameters: what can be set and fitted, by name.
         flows: names of reported figures that count what happened in a step and can be summed; others are levels.
+        streams: reported figures that data have under another name, by that name.
+        weekly: whether a parameter may have a value for each week.
         settings: of this model.
     """
 
@@ -92,6 +102,8 @@ class PopulationModel(ABC, Generic[C, S]):
     schema: ClassVar[type[PopulationSettings]]
     parameters: ClassVar[Mapping[str, Parameter]]
     flows: ClassVar[frozenset[str]]
+    streams: ClassVar[Mapping[str, str]] = {}
+    weekly: ClassVar[bool] = True
 
     def __init__(self, **settings: Any) -> None:
         self.settings: C = validate(self.schema, settings, f"model {self.name}")  # type: ignore[assignment]
@@ -121,6 +133,10 @@ class PopulationModel(ABC, Generic[C, S]):
     def bytes_per_agent(self) -> float:
         """Memory that a run needs for each agent, networks included; an upper estimate."""
 
+    def figures(self, series: Mapping[str, NDArray[np.float64]]) -> Mapping[str, Figure]:
+        """Pictures beside the curves, by name, from what a run reported (by name, each [seeds, steps, ...])."""
+        return {}
+
     def step(self, key: PRNGKeyArray, state: S, parameters: Parameters) -> tuple[S, Facts]:
         """All substeps, and what to report."""
         before = state
@@ -146,6 +162,8 @@ class PopulationModel(ABC, Generic[C, S]):
                 value = np.asarray(values.get(name, parameter.default), np.float32)
             except (TypeError, ValueError):
                 raise InputError(f"parameter {name}", values[name], "Give a number, or one for each week.") from None
+            if value.ndim == 1 and not self.weekly:
+                raise InputError(f"parameter {name}", values[name], "Give one number; it holds for the whole run.")
             if value.ndim > 1 or not value.size:
                 raise InputError(f"parameter {name}", values[name], "Give a number, or one for each week.")
             if not bool(((value >= parameter.low) & (value <= parameter.high)).all()):

@@ -13,12 +13,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from numpy.typing import NDArray
 
 from shoal.errors import InputError
 from shoal.populations.model import Parameters, PopulationModel
+from shoal.populations.rollout import rollout, run_keys
 from shoal.runs.seeds import derive
 from shoal.stats import Estimate, mean
 
@@ -128,8 +128,8 @@ def simulate(
         require_memory(model)
         population = model.population(derive(world, "population") % 2**32)
     build_seconds = time.perf_counter() - began
-    run = _program(model, steps)
-    keys = jax.vmap(jax.random.key)(jnp.asarray([derive(s, "simulation") % 2**32 for s in numbers], jnp.uint32))
+    run = program(model, steps)
+    keys = run_keys(numbers)
     began = time.perf_counter()
     parts = []
     for number, key in enumerate(keys):
@@ -142,23 +142,15 @@ def simulate(
 
 
 @functools.lru_cache(maxsize=32)
-def _program(model: PopulationModel[Any, Any], steps: int) -> Callable[[Any, Any, Parameters], dict[str, Any]]:
-    """The compiled run; models of the same settings share it."""
+def program(model: PopulationModel[Any, Any], steps: int) -> Callable[[Any, Any, Parameters], dict[str, Any]]:
+    """The compiled run: key, population, parameters to what was reported; models of the same settings share it."""
 
     @jax.jit
     def run(key: Any, population: Any, parameters: Parameters) -> dict[str, Any]:
-        begin_key, key = jax.random.split(key)
-        state = model.begin(begin_key, population, parameters)
+        return rollout(model, steps, key, population, parameters)[1]
 
-        def step(state: Any, key: Any) -> tuple[Any, Any]:
-            return model.step(key, state, parameters)
-
-        _, table = jax.lax.scan(step, state, jax.random.split(key, steps))
-        result: dict[str, Any] = table
-        return result
-
-    program: Callable[[Any, Any, Parameters], dict[str, Any]] = run
-    return program
+    compiled: Callable[[Any, Any, Parameters], dict[str, Any]] = run
+    return compiled
 
 
 def require_memory(model: PopulationModel[Any, Any]) -> None:

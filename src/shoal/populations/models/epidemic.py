@@ -15,13 +15,14 @@ contacts.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, ClassVar
 
 import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
-from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
+from jaxtyping import Array, Float, Int, PRNGKeyArray
 from pydantic import Field
 
 from shoal.populations.city import Shares, build_city
@@ -38,6 +39,7 @@ from shoal.populations.model import (
 from shoal.populations.networks import Network
 from shoal.populations.noise import uniform
 from shoal.populations.sampling import Estimator, draw
+from shoal.populations.tables import read_tables
 
 SUSCEPTIBLE, EXPOSED, INFECTIOUS, RECOVERED, DEAD = range(5)
 STAGES = ("susceptible", "exposed", "infectious", "recovered", "dead")
@@ -49,6 +51,7 @@ SHEDDING = (0.0, 0.33, 0.72, 0.0, 0.0)
 """Infectiousness by stage."""
 MEAN_DAYS, DAYS_DEVIATION = 5.5, 2.4
 WEEK = 7
+MEASURES = ("testing", "vaccination")
 
 
 class EpidemicSettings(PopulationSettings):
@@ -59,6 +62,8 @@ class EpidemicSettings(PopulationSettings):
     workplace: float = Field(4.0, ge=0, lt=1000, description="Colleagues of an employee, on average.")
     school: float = Field(6.0, ge=0, lt=1000, description="Classmates of a pupil, on average.")
     others: float = Field(3.0, ge=0, lt=1000, description="Other contacts, on average.")
+    local: float = Field(0.0, ge=0, le=1, description="Share of other contacts within one's own area.")
+    tables: Path | None = Field(None, description="Folder of census-like tables: age, sex, household, area.")
     estimator: Estimator = Field("hits", description="Slope of the draws; see populations.sampling.")
 
 
@@ -67,12 +72,14 @@ class EpidemicState(eqx.Module):
 
     Attributes:
         age: bin of each.
+        sex: of each, an index into the city's names.
+        area: of each, an index into the city's names.
         stage: of the disease, an index into STAGES.
         caught: day of infection.
         ill: 1 for everybody who has been infected, carrying slopes.
         isolating: stays away from work, school and street this week.
-        quarantined: was found infected, and stays away.
-        vaccinated: is.
+        quarantined: 1 for those who were found infected, and stay away; carries slopes.
+        vaccinated: 1 for those who are; carries slopes.
         deaths: of the last day, carrying slopes.
         day: from 0.
         home: ties in households.
@@ -81,12 +88,14 @@ class EpidemicState(eqx.Module):
     """
 
     age: Int[Array, " agents"]
+    sex: Int[Array, " agents"]
+    area: Int[Array, " agents"]
     stage: Int[Array, " agents"]
     caught: Int[Array, " agents"]
     ill: Float[Array, " agents"]
     isolating: Float[Array, " agents"]
-    quarantined: Bool[Array, " agents"]
-    vaccinated: Bool[Array, " agents"]
+    quarantined: Float[Array, " agents"]
+    vaccinated: Float[Array, " agents"]
     deaths: Float[Array, ""]
     day: Int[Array, ""]
     home: Network
@@ -137,7 +146,7 @@ class Transmission(Substep[EpidemicState]):
         """Draws for the susceptible."""
         pressure, noise = decision
         scale = jnp.asarray(SUSCEPTIBILITY) / jnp.asarray(CONTACTS)
-        guard = 1 - parameters["efficacy"] * state.vaccinated
+        guard = 1 - current(parameters["efficacy"], state.day) * state.vaccinated
         rate = current(parameters["reproduction"], state.day) * scale[state.age] * guard * pressure
         caught = draw(-jnp.expm1(-rate), noise, self.estimator) * (1 - jnp.minimum(state.ill, 1.0))
         new = (caught > 0) & (state.stage == SUSCEPTIBLE)
@@ -158,7 +167,8 @@ class Progression(Substep[EpidemicState]):
     def decide(self, key: PRNGKeyArray, observation: EpidemicState, parameters: Parameters) -> Array:
         """Who would die."""
         noise = uniform(key, observation.age.shape[0])
-        return draw(jnp.broadcast_to(parameters["mortality"], noise.shape), noise, self.estimator)
+        chance = jnp.broadcast_to(current(parameters["mortality"], observation.day), noise.shape)
+        return draw(chance, noise, self.estimator)
 
     def transition(
         self, key: PRNGKeyArray, state: EpidemicState, decision: Array, parameters: Parameters
@@ -170,26 +180,36 @@ class Progression(Substep[EpidemicState]):
         stage = jnp.where(falls_ill, INFECTIOUS, state.stage)
         stage = jnp.where(leaves, jnp.where(decision > 0, DEAD, RECOVERED), stage)
         deaths = jnp.where(leaves, decision * state.ill, 0.0).sum()
-        return {"stage": stage.astype(jnp.int8), "quarantined": state.quarantined & ~leaves, "deaths": deaths}
+        return {
+            "stage": stage.astype(jnp.int8),
+            "quarantined": jnp.where(leaves, 0.0, state.quarantined),
+            "deaths": deaths,
+        }
 
 
 class Measures(Substep[EpidemicState]):
     """Tests that send the infectious into quarantine, and vaccinations."""
 
+    estimator: Estimator = eqx.field(static=True)
+
     def decide(self, key: PRNGKeyArray, observation: EpidemicState, parameters: Parameters) -> tuple[Array, Array]:
         """Who is tested, and who is vaccinated today."""
         noise = uniform(key, observation.age.shape[0])
         # Only the infectious are found and only the susceptible are vaccinated, so one number serves both.
-        return noise < parameters["testing"], noise < parameters["vaccination"]
+        chances = (jnp.broadcast_to(current(parameters[n], observation.day), noise.shape) for n in MEASURES)
+        tested, dosed = (draw(chance, noise, self.estimator) for chance in chances)
+        return tested, dosed
 
     def transition(
         self, key: PRNGKeyArray, state: EpidemicState, decision: tuple[Array, Array], parameters: Parameters
     ) -> Mapping[str, Any]:
         """A test finds the infectious; a vaccination guards the susceptible."""
         tested, dosed = decision
+        found = tested * (state.stage == INFECTIOUS)
+        guarded = dosed * (state.stage == SUSCEPTIBLE)
         return {
-            "quarantined": state.quarantined | (tested & (state.stage == INFECTIOUS)),
-            "vaccinated": state.vaccinated | (dosed & (state.stage == SUSCEPTIBLE)),
+            "quarantined": state.quarantined + (1 - state.quarantined) * found,
+            "vaccinated": state.vaccinated + (1 - state.vaccinated) * guarded,
             "day": state.day + 1,
         }
 
@@ -200,9 +220,14 @@ class Epidemic(PopulationModel[EpidemicSettings, EpidemicState]):
 
     schema = EpidemicSettings
     flows = frozenset({"infections", "deaths"})
+    streams: ClassVar = {"cases": "infections"}
     parameters: ClassVar = {
-        "reproduction": Parameter(2.5, 0.0, 20.0, "infections caused by one case among the susceptible (R)"),
-        "initial": Parameter(0.001, 0.0, 1.0, "share of people who are infected at the start"),
+        "reproduction": Parameter(
+            2.5, 0.0, 20.0, "infections caused by one case among the susceptible (R)", fit=(0.5, 8.0)
+        ),
+        "initial": Parameter(
+            0.001, 0.0, 1.0, "share of people who are infected at the start", fit=(1e-4, 0.1), log=True
+        ),
         "mortality": Parameter(0.01, 0.0, 1.0, "share of the infected who die"),
         "isolation": Parameter(0.0, 0.0, 1.0, "probability to isolate for a week"),
         "testing": Parameter(0.0, 0.0, 1.0, "probability of an infectious person to be found, each day"),
@@ -213,16 +238,20 @@ class Epidemic(PopulationModel[EpidemicSettings, EpidemicState]):
     def population(self, seed: int) -> EpidemicState:
         """A synthetic city in good health."""
         s = self.settings
-        city = build_city(s.agents, seed, Shares(workplace=s.workplace, school=s.school, others=s.others))
+        given: dict[str, Any] = {"workplace": s.workplace, "school": s.school, "others": s.others, "local": s.local}
+        shares = Shares(**given) if s.tables is None else read_tables(s.tables, given)
+        city = build_city(s.agents, seed, shares)
         n = s.agents
         return EpidemicState(
             age=jnp.asarray(city.age),
+            sex=jnp.asarray(city.sex),
+            area=jnp.asarray(city.area),
             stage=jnp.zeros(n, jnp.int8),
             caught=jnp.zeros(n, jnp.int16),
             ill=jnp.zeros(n),
             isolating=jnp.zeros(n),
-            quarantined=jnp.zeros(n, bool),
-            vaccinated=jnp.zeros(n, bool),
+            quarantined=jnp.zeros(n),
+            vaccinated=jnp.zeros(n),
             deaths=jnp.zeros(()),
             day=jnp.zeros((), jnp.int32),
             home=city.home,
@@ -233,7 +262,7 @@ class Epidemic(PopulationModel[EpidemicSettings, EpidemicState]):
     def begin(self, key: PRNGKeyArray, population: EpidemicState, parameters: Parameters) -> EpidemicState:
         """The first cases, on their first infectious day."""
         s = self.settings
-        chance = jnp.broadcast_to(parameters["initial"], population.age.shape)
+        chance = jnp.broadcast_to(current(parameters["initial"], population.day), population.age.shape)
         ill = draw(chance, uniform(key, s.agents), s.estimator)
         first = ill > 0
         stage = jnp.where(first, INFECTIOUS, SUSCEPTIBLE).astype(jnp.int8)
@@ -248,7 +277,7 @@ class Epidemic(PopulationModel[EpidemicSettings, EpidemicState]):
             Isolation(s.estimator),
             Transmission(s.estimator, mass),
             Progression(s.exposed_days, s.infectious_days, s.estimator),
-            Measures(),
+            Measures(s.estimator),
         )
 
     def report(self, before: EpidemicState, after: EpidemicState) -> Facts:
@@ -258,8 +287,8 @@ class Epidemic(PopulationModel[EpidemicSettings, EpidemicState]):
             "infections": (after.ill - before.ill).sum(),
             "deaths": after.deaths,
             "isolating": after.isolating.sum(),
-            "quarantined": after.quarantined.sum().astype(jnp.float32),
-            "vaccinated": after.vaccinated.sum().astype(jnp.float32),
+            "quarantined": after.quarantined.sum(),
+            "vaccinated": after.vaccinated.sum(),
             **counts,
         }
 
@@ -268,7 +297,7 @@ class Epidemic(PopulationModel[EpidemicSettings, EpidemicState]):
         """Ties twice (as CSR and in slices), the state twice, and what a step needs besides."""
         s = self.settings
         ties = 1.6 + max(s.workplace, s.school) + s.others
-        return 8 * ties * 1.1 + 2 * 20 + 60
+        return 8 * ties * 1.1 + 2 * 24 + 60
 
 
 def current(value: Array, day: Array) -> Array:

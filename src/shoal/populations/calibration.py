@@ -1,0 +1,332 @@
+"""Calibration: parameters whose runs come closest to data, by gradient, by CMA-ES or at random, at equal cost.
+
+All methods move the same unbounded weights, are given the same number of simulator calls (one call is one run; a slope
+comes with its run, at several times its time, so ``seconds`` is reported beside ``calls``), and name what they think
+best; the nominees of each are judged on the same fresh runs, which are counted apart.
+
+- ``gradient``: Adam (Kingma and Ba 2015) with clipped slopes through the draws' estimator, fresh keys at each step.
+- ``cma-es``: covariance matrix adaptation (Hansen 2016, arXiv 1604.00772).
+- ``random``: draws from the ranges.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax  # type: ignore[import-untyped]
+from jaxtyping import PRNGKeyArray
+from numpy.typing import ArrayLike, NDArray
+
+from shoal.errors import InputError, UnknownName
+from shoal.populations.model import PopulationModel
+from shoal.populations.objective import Mode, Objective, objective
+from shoal.populations.parametrisation import Given
+from shoal.populations.simulation import Simulation, simulate
+from shoal.populations.streams import Streams
+from shoal.runs.seeds import derive
+from shoal.stats import Estimate, mean
+
+if TYPE_CHECKING:
+    import polars as pl
+
+Vector = NDArray[np.float64]
+RATE = 0.15
+"""Adam's first step, in weights; it falls to a tenth along a cosine."""
+CLIP = 10.0
+"""Largest norm of a slope (GradABM's)."""
+SPREAD = 1.0
+"""First deviation of CMA-ES, in weights."""
+NOMINEES = 3
+"""Evaluated weights that are judged besides the search's own centre."""
+JUDGES = 8
+"""Runs that judge each nominee."""
+
+
+class Search(Protocol):
+    """A method: asked for weights, told their loss (and slope)."""
+
+    wants_slope: bool
+
+    def ask(self) -> Vector:
+        """Weights to try next [numbers]."""
+
+    def tell(self, tried: Vector, loss: float, slope: Vector | None) -> None:
+        """What they came to."""
+
+    def centre(self) -> Vector:
+        """What the search itself thinks best."""
+
+
+class Gradient:
+    """Adam; its centre is the mean of the last quarter of its steps."""
+
+    wants_slope = True
+
+    def __init__(self, problem: Objective, evaluations: int, seed: int) -> None:
+        self.now = problem.flat(problem.free.start(jax.random.key(seed % 2**32)))
+        rate = optax.cosine_decay_schedule(RATE, evaluations, 0.1)
+        self.rule = optax.chain(optax.clip_by_global_norm(CLIP), optax.adam(rate))
+        self.memory = self.rule.init(self.now)
+        self.path: list[Vector] = []
+
+    def ask(self) -> Vector:
+        """Where it stands."""
+        return np.asarray(self.now, np.float64)
+
+    def tell(self, tried: Vector, loss: float, slope: Vector | None) -> None:
+        """One step down; a slope that is not finite is passed over."""
+        self.path.append(tried)
+        if slope is not None and np.isfinite(slope).all():
+            change, self.memory = self.rule.update(jnp.asarray(slope, jnp.float32), self.memory)
+            self.now = optax.apply_updates(self.now, change)
+
+    def centre(self) -> Vector:
+        """Mean of the last quarter of its steps."""
+        return np.asarray(np.mean(self.path[-max(1, len(self.path) // 4) :], axis=0))
+
+
+class Adaptation:
+    """CMA-ES; its centre is the mean of its distribution."""
+
+    wants_slope = False
+
+    def __init__(self, problem: Objective, evaluations: int, seed: int) -> None:
+        try:
+            import cmaes
+        except ImportError:
+            raise InputError("method", "cma-es", "Install the package cmaes, or use gradient or random.") from None
+
+        start = np.asarray(problem.flat(problem.free.start(jax.random.key(seed % 2**32))), np.float64)
+        if start.size < 2:  # the package asks for two dimensions or more: the second one is ignored
+            start = np.append(start, 0.0)
+        self.size = problem.size
+        self.engine = cmaes.CMA(mean=start, sigma=SPREAD, seed=seed % 2**31)
+        self.asked: Vector = start
+        self.told: list[tuple[Vector, float]] = []
+
+    def ask(self) -> Vector:
+        """A draw from its distribution."""
+        self.asked = self.engine.ask()
+        return self.asked[: self.size]
+
+    def tell(self, tried: Vector, loss: float, slope: Vector | None) -> None:
+        """Adapts once a generation is complete."""
+        self.told.append((self.asked, loss if math.isfinite(loss) else 1e30))
+        if len(self.told) == self.engine.population_size:
+            self.engine.tell(self.told)
+            self.told = []
+
+    def centre(self) -> Vector:
+        """Mean of its distribution."""
+        return np.asarray(self.engine.mean, np.float64)[: self.size]
+
+
+class RandomSearch:
+    """Draws from the ranges; its centre is the best draw."""
+
+    wants_slope = False
+
+    def __init__(self, problem: Objective, evaluations: int, seed: int) -> None:
+        self.problem = problem
+        self.keys = iter(jax.random.split(jax.random.key(seed % 2**32), evaluations))
+        self.best: tuple[float, Vector] = (math.inf, np.zeros(problem.size))
+
+    def ask(self) -> Vector:
+        """The next draw."""
+        return np.asarray(self.problem.flat(self.problem.free.draw(next(self.keys))), np.float64)
+
+    def tell(self, tried: Vector, loss: float, slope: Vector | None) -> None:
+        """Keeps the best."""
+        if loss < self.best[0]:
+            self.best = (loss, tried)
+
+    def centre(self) -> Vector:
+        """The best draw."""
+        return self.best[1]
+
+
+METHODS: dict[str, Callable[[Objective, int, int], Search]] = {
+    "gradient": Gradient,
+    "cma-es": Adaptation,
+    "random": RandomSearch,
+}
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """What a calibration came to.
+
+    Attributes:
+        objective: what was minimised.
+        method: by which.
+        weights: the best weights [numbers].
+        values: the free parameters there.
+        loss: of the best, over the judging runs, which no search has seen.
+        tried: weights of each evaluation [evaluations, numbers].
+        trace: loss of each evaluation [evaluations].
+        calls: runs of the simulator by the search.
+        judging: runs of the simulator to choose among the nominees.
+        seconds: wall time, compilation included.
+    """
+
+    objective: Objective = field(repr=False)
+    method: str
+    weights: Vector = field(repr=False)
+    values: dict[str, NDArray[np.float64]]
+    loss: Estimate
+    tried: Vector = field(repr=False)
+    trace: Vector = field(repr=False)
+    calls: int
+    judging: int
+    seconds: float
+
+    @property
+    def parameters(self) -> dict[str, Any]:
+        """All parameters: the fitted and the fixed ones."""
+        return {**{name: np.asarray(x) for name, x in self.objective.fixed.items()}, **self.values}
+
+    def simulate(self, steps: int | None = None, seeds: int = 8, **changed: Any) -> Simulation:
+        """Runs at the best values, with some parameters changed; the same seeds give the same random numbers.
+
+        Args:
+            steps: of each run; more than the data have is a forecast.
+            seeds: how many runs.
+            changed: parameters by name.
+        """
+        o = self.objective
+        return simulate(
+            o.model, steps or o.steps, seeds, {**_numbers(self.parameters), **changed}, population=o.population
+        )
+
+    def frame(self) -> pl.DataFrame:
+        """One row for each evaluation: its number, calls so far, loss, best loss so far, and the parameters."""
+        import polars as pl
+
+        per = self.calls // self.trace.size
+        columns: dict[str, Any] = {
+            "evaluation": np.arange(self.trace.size),
+            "calls": per * np.arange(1, self.trace.size + 1),
+            "loss": self.trace,
+            "best": np.minimum.accumulate(np.where(np.isfinite(self.trace), self.trace, np.inf)),
+        }
+        found = [self.objective.values(w) for w in self.tried]
+        for name in self.values:
+            rows = np.stack([np.atleast_1d(f[name]) for f in found])
+            single = rows.shape[1] == 1
+            columns.update({name if single else f"{name}[{k}]": rows[:, k] for k in range(rows.shape[1])})
+        return pl.DataFrame(columns)
+
+
+def calibrate(
+    model: PopulationModel[Any, Any],
+    data: Streams | Mapping[str, ArrayLike],
+    method: str = "gradient",
+    parameters: Given = None,
+    calls: int = 200,
+    seeds: int = 1,
+    *,
+    root: int = 0,
+    fixed: Mapping[str, Any] | None = None,
+    weights: Mapping[str, float] | None = None,
+    population: Any = None,
+    world: int = 0,
+    mode: Mode = "auto",
+    progress: Callable[[int, int, str], None] | None = None,
+) -> Calibration:
+    """Fit a model to data.
+
+    Args:
+        model: with its settings.
+        data: observed series; see ``objective``.
+        method: gradient, cma-es or random.
+        parameters: what may move: names, names with bounds, or a function that gives them; see ``parametrisation``.
+        calls: runs of the simulator that the search may make.
+        seeds: runs that each loss is a mean of.
+        root: of all random numbers of the search.
+        fixed: values of other parameters.
+        weights: of streams in the loss.
+        population: made before by ``model.population``.
+        world: seed of the population, if it is made here.
+        mode: of differentiation: auto, forward or reverse.
+        progress: called with calls made, their number, and a line on the best loss so far.
+
+    Raises:
+        InputError, UnknownName: anything that does not fit; see ``objective`` and ``search``.
+    """
+    problem = objective(
+        model, data, parameters, fixed=fixed, weights=weights, population=population, world=world, mode=mode
+    )
+    return search(problem, method, calls, seeds, root, progress=progress)
+
+
+def search(
+    problem: Objective,
+    method: str = "gradient",
+    calls: int = 200,
+    seeds: int = 1,
+    root: int = 0,
+    *,
+    progress: Callable[[int, int, str], None] | None = None,
+) -> Calibration:
+    """Minimise an objective; see ``calibrate``. Raises InputError or UnknownName."""
+    if method not in METHODS:
+        raise UnknownName("method", method, METHODS)
+    if seeds < 1:
+        raise InputError("seeds", seeds, "Use at least 1.")
+    if calls < seeds:
+        raise InputError("calls", calls, f"Allow at least {seeds}, one for each seed of a loss.")
+    began = time.perf_counter()
+    evaluations = calls // seeds
+    way = METHODS[method](problem, evaluations, derive(root, "calibration", method))
+    tried, trace = [], []
+    for number in range(evaluations):
+        weights, keys = way.ask(), _keys(root, "search", number, seeds)
+        if way.wants_slope:
+            loss, slope = problem.slope(weights, keys)
+        else:
+            loss, slope = problem.loss(weights, keys), None
+        way.tell(weights, loss, slope)
+        tried.append(weights)
+        trace.append(loss)
+        if progress is not None:
+            progress((number + 1) * seeds, evaluations * seeds, f"best loss {np.nanmin(trace):.4g}")
+    nominees = [tried[i] for i in np.argsort(np.nan_to_num(trace, nan=np.inf), kind="stable")[:NOMINEES]]
+    best, loss_there, judging = _judged(problem, [way.centre(), *nominees], root)
+    return Calibration(
+        objective=problem,
+        method=method,
+        weights=best,
+        values=problem.values(best),
+        loss=loss_there,
+        tried=np.stack(tried),
+        trace=np.asarray(trace, float),
+        calls=evaluations * seeds,
+        judging=judging,
+        seconds=time.perf_counter() - began,
+    )
+
+
+def _judged(problem: Objective, nominees: list[Vector], root: int) -> tuple[Vector, Estimate, int]:
+    """The nominee of the lowest loss over fresh runs, the same for all; its loss over yet others; and runs made."""
+    keys, others = (_keys(root, purpose, 0, JUDGES) for purpose in ("judges", "loss"))
+    losses = [problem.loss(weights, keys) for weights in nominees]
+    best = nominees[int(np.argmin(np.nan_to_num(losses, nan=np.inf)))]
+    # Another set of runs: the lowest of several losses is too low.
+    each = problem.distance(problem.curves(problem.values(best), others))
+    return best, mean(each), JUDGES * (len(nominees) + 1)
+
+
+def _keys(root: int, purpose: str, number: int, count: int) -> PRNGKeyArray:
+    return jax.random.split(jax.random.key(derive(root, "calibration", purpose, number) % 2**32), count)
+
+
+def _numbers(parameters: Mapping[str, NDArray[Any]]) -> dict[str, Any]:
+    """Parameters as plain numbers or rows of them."""
+    return {name: x.item() if x.ndim == 0 else x.tolist() for name, x in parameters.items()}
