@@ -90,6 +90,7 @@ def team(
     budget_tokens: int | None = None,
     temperature: float = 0.7,
     max_tokens: int = 128,
+    watch: str = "",
     seeds: int = 1,
     out: Path | str = RUNS,
     root: int = 0,
@@ -107,6 +108,7 @@ def team(
         budget_tokens: tokens per problem for each system; by default the rival gets what the team used.
         temperature: sampling temperature of all systems but the greedy call.
         max_tokens: longest reply.
+        watch: what stands between the team's agents: flag, block, stop or governance=MODE; empty for nothing.
         seeds: replicates with fresh problems and samples.
         out: folder of run folders.
         root: root of all random numbers.
@@ -117,12 +119,13 @@ def team(
         UnknownName: no such team, task or model.
         InputError: a value is not usable, or the model is not ready (with the command that mends it).
     """
+    from shoal.diagnosis.governance.live import open_watch
     from shoal.teams.comparison import EXPERIMENT, TeamConfig, team_study
 
     values = {"team": spec, "task": task, "against": against, "questions": questions, "budget_tokens": budget_tokens,
-              "temperature": temperature, "max_tokens": max_tokens}  # fmt: skip
+              "temperature": temperature, "max_tokens": max_tokens, "watch": watch}  # fmt: skip
     config = validate(TeamConfig, values, "team")
-    study = team_study(config)
+    study = team_study(config, open_watch(watch) if watch else None)
     source = SharedModel(model, Path(out) / "calls.sqlite")
     if reason := source.unready():
         raise InputError("--model", model, reason)

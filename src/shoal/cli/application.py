@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from shoal.cli import (
+    calibration,
     catalogue,
     checks,
     console,
@@ -17,6 +18,7 @@ from shoal.cli import (
     history,
     playing,
     simulation,
+    team_training,
     training,
 )
 
@@ -36,7 +38,9 @@ app.command("team")(execution.team)
 app.command("demo")(execution.demo)
 app.command("play")(playing.play)
 app.command("simulate")(simulation.simulate)
+app.command("calibrate")(calibration.calibrate)
 app.command("train")(training.train)
+app.command("train-team")(team_training.train_team)
 app.command("eval")(evaluation.evaluate)
 app.command("cross-play")(evaluation.cross_play)
 app.command("runs")(history.runs)

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from shoal.cli import console
+from shoal.cli.diagnosis import attribution_rows, detector_rows
 from shoal.cli.learners import learner_entry, learner_names, learners, tell_learner
 from shoal.cli.playing import game_names, games, is_game, show_game, strategies
 from shoal.errors import InputError, UnknownName
@@ -21,7 +22,8 @@ def list_studies(
     what: Annotated[
         str,
         typer.Argument(
-            help="systems, teams, tasks, worlds, learners, communication, games, strategies (of games) or populations."
+            help="systems, teams, tasks, worlds, learners, communication, games, strategies (of games), populations, "
+            "detectors or attribution (methods)."
         ),
     ] = "systems",
     kind: Annotated[str | None, typer.Option(help="Only systems of this kind (team, benchmark, survey, ...).")] = None,
@@ -83,6 +85,8 @@ def _list_parts(what: str, json: bool) -> int:
         "games": games,
         "strategies": strategies,
         "populations": _populations,
+        "detectors": detector_rows,
+        "attribution": attribution_rows,
     }
     if what not in parts:
         raise UnknownName("list", what, ["systems", "communication", *parts])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -13,6 +14,8 @@ from shoal.errors import InputError, UnknownName
 
 if TYPE_CHECKING:
     from shoal.diagnosis.attribution import Diagnosis
+    from shoal.diagnosis.incident import AttributionMethod
+    from shoal.diagnosis.sections import Section
     from shoal.traces.importers import Imported
 
 LARGE = 64 * 2**20
@@ -30,12 +33,24 @@ def diagnose(
     source: Annotated[
         str, typer.Argument(help="A run (id or last), a trace file of any framework, a folder, or sample:langgraph.")
     ],
-    only: Annotated[list[str] | None, typer.Option("--with", help="Only this detector; may be repeated.")] = None,
+    only: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--with",
+            help="Only this detector, or this analysis (diversity) as well; may be repeated. Or an attribution method: "
+            "see shoal list attribution.",
+        ),
+    ] = None,
     run: Annotated[str, typer.Option("--run", help="One run (or task) of the file, by name.")] = "",
     failed: Annotated[
         bool | None, typer.Option("--failed/--succeeded", help="How the run ended, if the trace does not tell.")
     ] = None,
-    model: Annotated[str, typer.Option(help="Ask this model who used what, besides the other evidence.")] = "",
+    model: Annotated[
+        str, typer.Option(help="Ask this model: who used what, or what the attribution method of --with asks.")
+    ] = "",
+    truth: Annotated[
+        str, typer.Option("--truth", help="The right answer of the task, for methods that ask a model; rarely known.")
+    ] = "",
     page: Annotated[
         Path | None, typer.Option("--out", help="Where the HTML report goes; default diagnosis.html here.")
     ] = None,
@@ -46,15 +61,20 @@ def diagnose(
 ) -> int:
     """Who caused the failure, at which step, and how sure that is; writes a report with graphs."""
     from shoal.diagnosis.report import write_report
+    from shoal.diagnosis.sections import sections, split
     from shoal.diagnosis.verdict import document, lines, summary, worst
 
     path = _path(source, runs)
+    method, others = _method(only or [])
+    detectors, analyses = split(others)
     files = list(_read(path, format, keep_secrets))
-    diagnoses = _diagnoses(files, only or [], run, failed, model)
+    diagnoses = _diagnoses(files, detectors, run, failed, "" if method.asks else model)
+    _convict(diagnoses, method, model, truth)
+    extra = sections([d.conversation for d in diagnoses], analyses)
     diagnoses.sort(key=lambda d: (d.failed is not True, d.failed is not None))
     target = page or Path("diagnosis.html")
     notes = [note for file in files for note in _notes(file)][:20]
-    write_report(target, source, diagnoses, notes)
+    write_report(target, source, diagnoses, notes, extra)
     if json:
         console.print_json(
             {
@@ -62,6 +82,7 @@ def diagnose(
                 "files": [f.as_dict() for f in files],
                 "summary": summary(diagnoses),
                 "conversations": [document(d) for d in diagnoses],
+                "analyses": {section.name: {"headline": section.headline, **section.document} for section in extra},
                 "report": str(target),
             }
         )
@@ -72,6 +93,8 @@ def diagnose(
     console.out.print(shown.conversation.run, style="bold", markup=False)
     for line in lines(shown):
         console.out.print(line, markup=False, soft_wrap=True)
+    for section in extra:
+        _tell_section(section)
     for note in notes:
         console.err.print(note, style="yellow", markup=False, soft_wrap=True)
     console.out.print(f"\nreport {target}", markup=False)
@@ -269,12 +292,9 @@ def _import_columns(source: Path, to: Path | None, format: str, keep_secrets: bo
 def _diagnoses(
     files: list[Imported], only: list[str], run: str, failed: bool | None, model: str
 ) -> list[Diagnosis]:  # fmt: skip
-    from shoal.diagnosis.attribution import diagnose as judge
+    from shoal.diagnosis.attribution import examine
     from shoal.diagnosis.conversation import conversations
-    from shoal.diagnosis.findings import DETECTORS
 
-    for name in only:
-        DETECTORS.get(name)
     views = []
     for file in files:
         for view in conversations(file.trace):
@@ -290,7 +310,53 @@ def _diagnoses(
         if not chosen:
             raise UnknownName("run", run, [c.run for c in views])
         views = chosen
-    return [judge(c, failed=failed, only=tuple(only), graph=_asked(c, model) if model else None) for c in views]
+    return [examine(c, failed=failed, only=tuple(only), graph=_asked(c, model) if model else None) for c in views]
+
+
+def _method(chosen: list[str]) -> tuple[AttributionMethod, list[str]]:
+    """The attribution method among the names after --with (the default without one), and the other names."""
+    from shoal.diagnosis.attribution import METHOD
+    from shoal.diagnosis.findings import DETECTORS
+    from shoal.diagnosis.incident import ATTRIBUTION
+    from shoal.diagnosis.sections import ANALYSES
+
+    known = [*DETECTORS, *ANALYSES, *ATTRIBUTION]
+    for name in chosen:
+        if name.partition(":")[0] not in known:
+            raise UnknownName("--with", name, known)
+    methods = [name for name in chosen if name in ATTRIBUTION]
+    if len(methods) > 1:
+        raise InputError("--with", " and ".join(methods), "Give one attribution method at a time.")
+    return ATTRIBUTION.get(methods[0] if methods else METHOD), [name for name in chosen if name not in ATTRIBUTION]
+
+
+def _convict(diagnoses: list[Diagnosis], method: AttributionMethod, spec: str, truth: str) -> None:
+    """Rank the suspects of all diagnoses, those of a method that asks all at the same time."""
+    import asyncio
+
+    from shoal.diagnosis.attribution import convict, incident_of
+    from shoal.diagnosis.incident import asked_blame
+    from shoal.diagnosis.inquiry import ModelJudge
+    from shoal.models import open_model
+
+    told = [d for d in diagnoses if d.conversation.steps]
+    model = open_model(spec) if spec and method.asks else None
+
+    async def one(diagnosis: Diagnosis) -> None:
+        judge = ModelJudge(model, truth or None) if model is not None else None
+        incident = replace(incident_of(diagnosis), judge=judge)
+        convict(diagnosis, await asked_blame(method.name, incident), method.name)
+        if judge is not None:
+            diagnosis.unread = judge.unparsed + sum(judge.lost.values())
+
+    async def everything() -> None:
+        try:
+            await asyncio.gather(*(one(d) for d in told))
+        finally:
+            if model is not None:
+                await model.aclose()
+
+    asyncio.run(everything())
 
 
 def _asked(conversation: Any, spec: str) -> Any:
@@ -307,6 +373,25 @@ def _asked(conversation: Any, spec: str) -> Any:
             await model.aclose()
 
     return asyncio.run(ask())
+
+
+def detector_rows() -> list[dict[str, Any]]:
+    """The detectors as rows of `shoal list detectors`."""
+    from shoal.diagnosis.findings import DETECTORS
+
+    return [
+        {"name": name, "what": d.title, "scored on": ", ".join(d.faults) or "-", "live": "yes" if d.live else "no"}
+        for name, d in DETECTORS.items()
+    ]
+
+
+def attribution_rows() -> list[dict[str, Any]]:
+    """The attribution methods as rows of `shoal list attribution`."""
+    from shoal.diagnosis.incident import ATTRIBUTION
+
+    return [
+        {"name": name, "asks a model": "yes" if m.asks else "no", "what": m.title} for name, m in ATTRIBUTION.items()
+    ]
 
 
 def _notes(file: Imported) -> list[str]:
@@ -331,6 +416,14 @@ def _tell_many(diagnoses: list[Diagnosis]) -> None:
         right=("blame (confidence, summed)",),
     )
     console.out.print("\nThe one to look at first:\n")
+
+
+def _tell_section(section: Section) -> None:
+    console.out.print(f"\n{section.name}: {section.headline}", markup=False, soft_wrap=True)
+    for bar in section.bars:
+        console.out.print(f"  {bar.label:<16} {'#' * round(40 * bar.share):<40} {bar.figure}", markup=False)
+    for line in section.lines:
+        console.out.print(f"  {line}", markup=False, soft_wrap=True)
 
 
 def _import_document(files: list[Imported], to: Path | None) -> dict[str, Any]:

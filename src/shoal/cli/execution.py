@@ -93,6 +93,9 @@ def team(
     seeds: Annotated[int, typer.Option(help="Replicates: fresh problems and samples each.")] = 1,
     temperature: Annotated[float, typer.Option(help="Sampling temperature.")] = 0.7,
     max_tokens: Annotated[int, typer.Option(help="Longest reply.")] = 128,
+    watch: Annotated[
+        str, typer.Option(help="Between its agents: flag, block, stop, governance=speed|balanced|strict.")
+    ] = "",
     out: OutOption = OUT,
     root_seed: RootOption = 0,
     fresh: FreshOption = False,
@@ -106,8 +109,8 @@ def team(
     with console.progress_bar(f"team {spec}", quiet=json) as progress:
         summary = laboratory.team(
             spec, task=task, model=model, against=against, questions=questions, budget_tokens=budget_tokens,
-            temperature=temperature, max_tokens=max_tokens, seeds=seeds, out=out, root=root_seed, fresh=fresh,
-            progress=progress,
+            temperature=temperature, max_tokens=max_tokens, watch=watch, seeds=seeds, out=out, root=root_seed,
+            fresh=fresh, progress=progress,
         )  # fmt: skip
     if json:
         rows = {"systems": system_rows(summary.results), "paired": paired_rows(summary.results)}

@@ -1,9 +1,9 @@
 """Who caused the failure, and at which step: ranked suspects with confidence, evidence and what to try next.
 
-No model is asked. Each step gets a fault probability from what the detectors found there (a noisy or), from whether it
-was the first to state the wrong outcome, and from a weak prior. A suspect must be able to have caused the failure: it
-lies upstream of the final step, and what it used was clean. This is the tracing rule of GraphTracer's page,
-q(v) * prod over parents (1 - q(u)) * (0.5 + 0.5 * impact(v)).
+Each step gets a fault probability from what the detectors found there (a noisy or), from whether it was the first to
+state the wrong outcome, and from a weak prior. An attribution method turns these and the usage graph into blame. The
+default, "findings", asks no model: a suspect must be able to have caused the failure, so it lies upstream of the final
+step, and what it used was clean.
 """
 
 from __future__ import annotations
@@ -17,14 +17,15 @@ from numpy.typing import NDArray
 
 from shoal.diagnosis.conversation import Conversation, is_agent, quoted, same
 from shoal.diagnosis.findings import DETECTORS, Finding, findings
+from shoal.diagnosis.incident import ATTRIBUTION, Blame, Incident, blame
 from shoal.diagnosis.usage import UsageGraph, usage_graph
 
 PRIOR = 0.02
 """Fault probability of a step without any finding."""
 ORIGIN = 0.5
 """Added where a step is the first to state the outcome of a failed run."""
-EXACT_REACH = 2000
-"""Steps up to which the reach of each is counted exactly."""
+METHOD = "findings"
+"""Attribution method unless another is asked for."""
 DOUBT = 0.2
 """Weight of "none of these" when confidences are normed: tuned on planted faults, see `shoal bench diagnosis`."""
 
@@ -64,6 +65,8 @@ class Diagnosis:
         findings: all that detectors reported.
         suspects: ranked, the likeliest first.
         failed: True, False, or None if the trace does not tell.
+        method: the attribution method that ranked the suspects.
+        unread: replies of a model that could not be read, of methods that ask one.
     """
 
     conversation: Conversation
@@ -71,6 +74,8 @@ class Diagnosis:
     findings: list[Finding]
     suspects: list[Suspect] = field(default_factory=list)
     failed: bool | None = None
+    method: str = METHOD
+    unread: int = 0
 
     @property
     def advice(self) -> list[str]:
@@ -92,6 +97,7 @@ def diagnose(
     graph: UsageGraph | None = None,
     only: tuple[str, ...] = (),
     most: int = 5,
+    method: str = METHOD,
 ) -> Diagnosis:
     """Rank the suspects of one conversation.
 
@@ -101,13 +107,44 @@ def diagnose(
         graph: usage edges, if they are known already (with a model's edges, say).
         only: names of the detectors to use; all without it.
         most: suspects to report.
+        method: an attribution method that asks nobody; for the others see ``examine`` and ``convict``.
+
+    Raises:
+        UnknownName: no such method.
+        InputError: the method asks a model.
     """
-    graph = graph if graph is not None else usage_graph(conversation)
-    found = findings(conversation, graph, only)
-    told = failed if failed is not None else (None if conversation.correct is None else not conversation.correct)
-    diagnosis = Diagnosis(conversation, graph, found, failed=told)
-    diagnosis.suspects = _ranked(conversation, graph, found, most, told is not False)
+    diagnosis = examine(conversation, failed=failed, graph=graph, only=only)
+    if conversation.steps:
+        convict(diagnosis, blame(method, incident_of(diagnosis)), method, most)
     return diagnosis
+
+
+def examine(
+    conversation: Conversation,
+    *,
+    failed: bool | None = None,
+    graph: UsageGraph | None = None,
+    only: tuple[str, ...] = (),
+) -> Diagnosis:
+    """What can be said before anybody is blamed: usage graph and findings, no suspects yet. Arguments as above."""
+    graph = graph if graph is not None else usage_graph(conversation)
+    told = failed if failed is not None else (None if conversation.correct is None else not conversation.correct)
+    return Diagnosis(conversation, graph, findings(conversation, graph, only), failed=told)
+
+
+def incident_of(diagnosis: Diagnosis) -> Incident:
+    """The run as attribution methods see it; where nobody gave an answer, the last step is the one that failed."""
+    talk = diagnosis.conversation
+    final = talk.final if talk.final is not None else len(talk.steps) - 1
+    agents = tuple(s.agent if is_agent(s.agent) else "" for s in talk.steps)
+    suspicion = fault_probabilities(talk, diagnosis.findings, diagnosis.failed is not False)
+    return Incident(agents, suspicion, diagnosis.graph, final, conversation=talk)
+
+
+def convict(diagnosis: Diagnosis, blame: Blame, method: str = METHOD, most: int = 5) -> None:
+    """Rank the suspects of a diagnosis by blame [steps], in place. Raises UnknownName."""
+    diagnosis.method = ATTRIBUTION.get(method).name
+    diagnosis.suspects = _ranked(diagnosis, blame, most)
 
 
 def fault_probabilities(
@@ -127,53 +164,28 @@ def fault_probabilities(
     return 1.0 - clean
 
 
-def impact(graph: UsageGraph, towards: int | None) -> NDArray[np.float64]:
-    """How much hangs on each step [steps], in [0, 1]: half is its reach, half whether the final step is in it."""
-    if graph.size <= EXACT_REACH:
-        reach = np.array([len(graph.descendants(i)) for i in range(graph.size)], dtype=float)
-    else:  # an upper bound in one pass: steps that are reached on several ways count several times
-        reach = np.zeros(graph.size)
-        for step in range(graph.size - 1, -1, -1):
-            reach[step] = min(graph.size, sum(1.0 + reach[e.target] for e in graph.children(step)))
-    reach = reach / reach.max() if graph.size and reach.max() > 0 else reach
-    if towards is None:
-        return reach
-    above = graph.ancestors(towards) | {towards}
-    return 0.5 * reach + 0.5 * np.array([float(i in above) for i in range(graph.size)])
-
-
-def _ranked(
-    conversation: Conversation, graph: UsageGraph, found: list[Finding], most: int, failed: bool
-) -> list[Suspect]:  # fmt: skip
-    if not conversation.steps:
-        return []
-    final = conversation.final
-    q = fault_probabilities(conversation, found, failed)
-    weight = impact(graph, final)
-    score = np.zeros(graph.size)
-    for step in range(graph.size):
-        clean = np.prod([1.0 - q[e.source] * e.confidence for e in graph.parents(step)] or [1.0])
-        score[step] = q[step] * clean * (0.5 + 0.5 * weight[step])
-    total = score.sum() + DOUBT
+def _ranked(diagnosis: Diagnosis, blame: Blame, most: int) -> list[Suspect]:
+    talk, graph = diagnosis.conversation, diagnosis.graph
+    origin = _origin(talk) if diagnosis.failed is not False else None
+    total = blame.sum() + DOUBT
     suspects = []
-    for step in np.argsort(-score, kind="stable")[:most]:
+    for step in np.argsort(-blame, kind="stable")[:most]:
         index = int(step)
-        if score[index] <= 0:
+        if blame[index] <= 0:
             continue
-        entry = conversation.steps[index]
-        reasons = tuple(f for f in found if f.step == index and DETECTORS.get(f.detector).blames > 0)
-        if failed and index == _origin(conversation):
-            reasons += (_origin_finding(conversation, index),)
-        path = tuple(graph.path(index, final)) if final is not None else ()
+        entry = talk.steps[index]
+        reasons = tuple(f for f in diagnosis.findings if f.step == index and DETECTORS.get(f.detector).blames > 0)
+        if index == origin:
+            reasons += (_origin_finding(talk, index),)
         suspects.append(
             Suspect(
                 entry.agent,
                 index,
                 entry.event.id,
-                float(score[index] / total),
+                float(blame[index] / total),
                 reasons,
                 len(graph.descendants(index)),
-                path,
+                tuple(graph.path(index, talk.final)) if talk.final is not None else (),
                 quoted(entry.event),
             )
         )

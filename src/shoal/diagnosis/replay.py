@@ -151,6 +151,24 @@ async def replay(case: Case, change: Change, samples: int = 10) -> Effect:
     )  # fmt: skip
 
 
+async def rerun(case: Case, change: Change | None = None) -> tuple[Outcome, Trace]:
+    """One run of a case and its trace: as it is, or its record up to one change and the rest anew.
+
+    Raises:
+        UnknownName: no such agent.
+        InputError: the agent was not asked that often.
+    """
+    if change is None:
+        trace = Recording("original")
+        return await work(case, case.agents, case._session(trace, case.model)), trace.trace
+    calls = await case.recorded()
+    cut = _cut(calls, change, [a.name for a in case.agents])
+    prefix = _Prefix(calls[:cut], calls[cut] if cut < len(calls) else None)
+    outcome, session = await _sampled(case, prefix, change, change, 0)
+    assert isinstance(session.trace, Recording)
+    return outcome, session.trace.trace
+
+
 def _cut(calls: Sequence[Event], change: Change, names: Sequence[str]) -> int:
     """Position of the call at which the change begins."""
     if change.agent not in names:

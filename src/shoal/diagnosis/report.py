@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from shoal.diagnosis.attribution import Diagnosis
+from shoal.diagnosis.sections import Section
 from shoal.diagnosis.verdict import MOST_FINDINGS, headline, summary
 from shoal.runs.folder import write_atomically
 
@@ -19,7 +20,13 @@ LANE, GAP, LEFT, TOP = 34, 26, 170, 26
 LONGEST_TEXT = 1200
 
 
-def write_report(path: Path, title: str, diagnoses: Sequence[Diagnosis], notes: Sequence[str] = ()) -> Path:
+def write_report(
+    path: Path,
+    title: str,
+    diagnoses: Sequence[Diagnosis],
+    notes: Sequence[str] = (),
+    sections: Sequence[Section] = (),
+) -> Path:
     """Write the page and return its path.
 
     Args:
@@ -27,6 +34,7 @@ def write_report(path: Path, title: str, diagnoses: Sequence[Diagnosis], notes: 
         title: heading, usually the file that was read.
         diagnoses: in the order to show them.
         notes: lines under the heading (problems of the import, secrets replaced).
+        sections: analyses of the whole run, before the conversations.
     """
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
@@ -39,6 +47,7 @@ def write_report(path: Path, title: str, diagnoses: Sequence[Diagnosis], notes: 
         title=title,
         made=time.strftime("%Y-%m-%d %H:%M"),
         notes=notes,
+        sections=sections,
         whole=summary(diagnoses),
         parts=[_part(d) for d in diagnoses[:MOST_SHOWN]],
         left_out=max(0, len(diagnoses) - MOST_SHOWN),

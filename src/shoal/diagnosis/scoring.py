@@ -14,16 +14,18 @@ from shoal.diagnosis.faults import FAULTS, Planted, faulty_tool, plant
 from shoal.diagnosis.findings import DETECTORS
 from shoal.diagnosis.recording import Recording
 from shoal.diagnosis.relay import NAMES, Reader, relay, relay_agents, relay_problem
+from shoal.diagnosis.replay import Case
 from shoal.models.interface import Completion, Model, Request
 from shoal.models.scripted import ScriptedModel
 from shoal.runs.seeds import derive
 from shoal.stats import Evidence
 from shoal.tasks import answer_key
 from shoal.tasks.catalogue import open_task
-from shoal.tasks.problem import Problem
+from shoal.tasks.problem import Problem, Question
 from shoal.teams.agent import Agent
 from shoal.teams.catalogue import open_team
 from shoal.teams.evaluation import answer_one
+from shoal.teams.outcome import Outcome
 from shoal.teams.session import Session
 
 THRESHOLD = 0.5
@@ -167,6 +169,33 @@ async def _relay_sighting(trace: Recording, fault: str, seed: int) -> Sighting:
 
     answered = await answer_one(run, agents, problem, session, RELAY)  # type: ignore[arg-type]
     return _seen(RELAY, problem, planted, answered.correct, trace)
+
+
+def replayable(team: str, seed: int, *, competence: float = 0.95, task: str = "word-problems") -> Case:
+    """One team on one problem as a case that can be run again, for faults planted in the middle of a run.
+
+    Args:
+        team: spec of a protocol or recipe of the foundation, or "relay".
+        seed: picks the problem and all that is random.
+        competence: of the scripted agents, who give way to what they hear in eight cases of ten.
+        task: where problems come from.
+    """
+
+    def right(outcome: Outcome) -> float:
+        return float(problem.check(outcome.answer))
+
+    if team == RELAY:
+        problem, tool = relay_problem(seed)
+
+        async def run(question: Question, agents: Sequence[Agent], session: Session) -> Outcome:
+            return await relay(question, agents, session, tool)
+
+        return Case(run, problem.question, relay_agents(), Reader(), right, seed=derive(seed, "session"))
+    problem = open_task(task).problems(1, seed=seed)[0]
+    plan = open_team(team)
+    scripted = ScriptedModel(answer_key([problem]), seed=seed, competence=competence, sycophancy=0.8)
+    model = Phrased(scripted, derive(seed, "wording"))
+    return Case(plan.run, problem.question, plan.agents, model, right, seed=derive(seed, "session"))
 
 
 def _seen(team: str, problem: Problem, planted: Planted | None, correct: bool, trace: Recording) -> Sighting:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import asdict
 from typing import Any
 
-from shoal.diagnosis.attribution import Diagnosis, Suspect
+from shoal.diagnosis.attribution import METHOD, Diagnosis, Suspect
+from shoal.diagnosis.conflicts import conflicts
 from shoal.diagnosis.findings import Finding
 
 MOST_FINDINGS = 40
@@ -25,12 +27,19 @@ def headline(diagnosis: Diagnosis) -> str:
         point = f" Weakest point: {weak.agent} at step {weak.step}." if weak else " Nothing stands out."
         return f"The run succeeded ({size}).{point}"
     state = "The run failed" if diagnosis.failed else "The trace does not tell whether the run failed"
-    if not diagnosis.suspects or not diagnosis.suspects[0].reasons:
+    if not stands_out(diagnosis):
         return f"{state} ({size}). Nothing stands out: no step gives cause for suspicion."
     first = diagnosis.suspects[0]
+    if diagnosis.method != METHOD:
+        return f"{state} ({size}). By {diagnosis.method!r}: {first.agent or 'the run'} at step {first.step}."
     return (
         f"{state} ({size}). Likeliest cause: {first.agent or 'the run'} at step {first.step} ({first.confidence:.0%})."
     )
+
+
+def stands_out(diagnosis: Diagnosis) -> bool:
+    """Whether the first suspect is worth naming: it has reasons, or a method was asked for that gives none."""
+    return bool(diagnosis.suspects) and (diagnosis.method != METHOD or bool(diagnosis.suspects[0].reasons))
 
 
 def document(diagnosis: Diagnosis) -> dict[str, Any]:
@@ -44,10 +53,13 @@ def document(diagnosis: Diagnosis) -> dict[str, Any]:
         "failed": diagnosis.failed,
         "steps": len(conversation.steps),
         "agents": conversation.agents,
+        "method": diagnosis.method,
+        "unread_replies": diagnosis.unread,
         "suspects": [suspect_document(s) for s in diagnosis.suspects],
         "by_agent": [{"agent": agent, "confidence": round(c, 4)} for agent, c in diagnosis.by_agent()],
         "findings": [finding_document(f) for f in diagnosis.findings[:MOST_FINDINGS]],
         "findings_in_all": len(diagnosis.findings),
+        "conflicts": [asdict(c) for c in conflicts(conversation, diagnosis.graph)[:MOST_FINDINGS]],
         "edges": dict(Counter(edge.origin for edge in diagnosis.graph.edges)),
         "advice": diagnosis.advice,
     }
@@ -89,7 +101,7 @@ def lines(diagnosis: Diagnosis) -> list[str]:
     if conversation.outcome is not None:
         page.append(f"outcome  {_cut(conversation.outcome, 160)}")
     if diagnosis.suspects:
-        page += ["", "Suspects (confidence that this step is the cause)"]
+        page += ["", f"Suspects ({_meaning(diagnosis.method)})"]
     for rank, suspect in enumerate(diagnosis.suspects, 1):
         page.append(
             f"{rank}. {suspect.confidence:4.0%}  {suspect.agent or '(run)'}, step {suspect.step}, "
@@ -106,6 +118,8 @@ def lines(diagnosis: Diagnosis) -> list[str]:
             for f in others[:8]
         ]
         page += [f"  ... and {len(others) - 8} more findings"] if len(others) > 8 else []
+    if diagnosis.unread:
+        page += ["", f"{diagnosis.unread} replies of the model could not be read."]
     if diagnosis.advice:
         page += ["", "Try next"] + [f"- {text}" for text in diagnosis.advice]
     return page
@@ -135,6 +149,11 @@ def worst(diagnoses: Sequence[Diagnosis]) -> Diagnosis:
         diagnoses,
         key=lambda d: (d.failed is True, d.failed is None, d.suspects[0].confidence if d.suspects else 0.0),
     )
+
+
+def _meaning(method: str) -> str:
+    """What the percentages of a method are. Only those of the default were tuned and scored as confidences."""
+    return "confidence that this step is the cause" if method == METHOD else f"share of the blame by {method!r}"
 
 
 def _cut(text: str, longest: int) -> str:

@@ -5,7 +5,8 @@ The comparison is an ordinary study, so it has seeds, resume, a trace, plots, a 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from pydantic import Field
@@ -20,7 +21,7 @@ from shoal.tasks.problem import Question, answer_key
 from shoal.teams.agent import Agent
 from shoal.teams.catalogue import open_team
 from shoal.teams.evaluation import FAILURE, answer_all, measurements
-from shoal.teams.outcome import Outcome
+from shoal.teams.outcome import Outcome, Team
 from shoal.teams.protocols.aggregation import Opinion, conclude
 from shoal.teams.protocols.asking import Call, brief, poll
 from shoal.teams.session import Session
@@ -42,10 +43,19 @@ class TeamConfig(StudyConfig):
     )
     temperature: float = Field(0.7, ge=0, le=2, description="Sampling temperature of all systems but the greedy call")
     max_tokens: int = Field(128, ge=1, description="Longest reply in tokens")
+    watch: str = Field("", description="What stands between the team's agents (flag, governance=balanced); or nothing")
 
 
-def team_study(config: TeamConfig) -> Study[TeamConfig]:
+Attach = Callable[[Session], object]
+"""Puts something between the agents of a session."""
+
+
+def team_study(config: TeamConfig, attach: Attach | None = None) -> Study[TeamConfig]:
     """The study that compares the team of ``config`` with what it is set against.
+
+    Args:
+        config: what was asked for.
+        attach: puts what ``config.watch`` names into each session of the team; its rivals go without.
 
     Raises:
         InputError: a team, task or option is not usable; checked before anything is run.
@@ -67,7 +77,9 @@ def team_study(config: TeamConfig) -> Study[TeamConfig]:
         ),
         config=TeamConfig,
         experiments=[
-            Experiment(name=EXPERIMENT, trial=compare, variants=(plan.name, rival, ONE_CALL), model=True, joint=True)
+            Experiment(
+                EXPERIMENT, partial(compare, attach=attach), (plan.name, rival, ONE_CALL), model=True, joint=True
+            )  # fmt: skip
         ],
         claims=[
             Claim(
@@ -88,7 +100,7 @@ def team_study(config: TeamConfig) -> Study[TeamConfig]:
     )
 
 
-async def compare(trial: Trial[TeamConfig]) -> Mapping[str, Measurements]:
+async def compare(trial: Trial[TeamConfig], attach: Attach | None = None) -> Mapping[str, Measurements]:
     """Run the team, then its rival with the same tokens for each problem, then one greedy call."""
     config = trial.config
     problems = open_task(config.task).problems(config.questions, trial.derive("problems"))
@@ -101,7 +113,8 @@ async def compare(trial: Trial[TeamConfig]) -> Mapping[str, Measurements]:
     common = {"trace": trial.trace, "temperature": config.temperature, "max_tokens": config.max_tokens}
     seed = trial.derive("session")
     own = Limits(tokens=config.budget_tokens)
-    team = await answer_all(plan.run, plan.agents, problems, model, seed=seed, limits=own, label=plan.name, **common)  # type: ignore[arg-type]
+    run = plan.run if attach is None else watched(plan.run, attach)
+    team = await answer_all(run, plan.agents, problems, model, seed=seed, limits=own, label=plan.name, **common)  # type: ignore[arg-type]
     shares = [Limits(tokens=config.budget_tokens or max(1, answered.usage.tokens)) for answered in team]
     rival = await answer_all(
         rival_team, rival_plan.agents, problems, model, seed=seed, limits=shares, label=_rival(config), **common  # type: ignore[arg-type]
@@ -114,6 +127,16 @@ async def compare(trial: Trial[TeamConfig]) -> Mapping[str, Measurements]:
         _rival(config): measurements(rival),
         ONE_CALL: measurements(once),
     }
+
+
+def watched(team: Team, attach: Attach) -> Team:
+    """The team with something put between its agents at the start of each session."""
+
+    async def run(question: Question, agents: Sequence[Agent], session: Session, **options: Any) -> Outcome:
+        attach(session)
+        return await team(question, agents, session, **options)
+
+    return run
 
 
 def system_rows(results: Results) -> list[dict[str, Any]]:

@@ -82,6 +82,7 @@ class Session:
             (fault injection, governance, channel ablation).
         channels: called with each message after it was recorded as sent; what they return is what arrives, None for
             nothing. Unlike inspectors they leave no mark in the trace: faults of the way itself.
+        notices: texts by agent that stand before its next prompt, once (a message sent back with the reasons).
     """
 
     model: Model
@@ -96,6 +97,7 @@ class Session:
     messages: int = 0
     inspectors: list[Callable[[Message], Message | None]] = field(default_factory=list)
     channels: list[Callable[[Message], Message | None]] = field(default_factory=list)
+    notices: dict[str, list[str]] = field(default_factory=dict)
     _turns: Counter[str] = field(default_factory=Counter)
 
     async def ask(
@@ -129,6 +131,7 @@ class Session:
         turn = self._turns[agent.name]
         self._turns[agent.name] = turn + 1
         messages: list[ChatMessage] = [{"role": "system", "content": agent.persona}] if agent.persona else []
+        messages += [{"role": "user", "content": notice} for notice in self.notices.pop(agent.name, ())]
         if isinstance(prompt, str):
             messages.append({"role": "user", "content": prompt})
         else:

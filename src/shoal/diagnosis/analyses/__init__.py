@@ -1,0 +1,1 @@
+"""Analyses that `shoal diagnose --with NAME` prints beside the verdict, one module each."""
