@@ -401,6 +401,7 @@ def test_sensitivity_from_the_command_line(shoal: Shoal) -> None:
         arguments += ["--set", f"{name}={value}"]
     document = shoal.json(*arguments, "--sensitivity", "morris", "--points", "2", "--set", "initial=0.05")
     measures = document["sensitivity"]["measures"]
+    assert document["sensitivity"]["outcome"] == "infections"
     assert set(measures["mu_star"]) == {"reproduction", "initial"}
     assert (Path(document["run"]) / "sensitivity.png").exists()
     assert shoal(*arguments, "--sensitivity", "sobel") == 2

@@ -293,6 +293,7 @@ def test_averaging_agrees_with_a_second_implementation_and_the_consensus_thresho
         assert (np.ptp(x) < 0.01) == agree
 
 
+@pytest.mark.slow
 def test_pairs_agree_where_confidence_is_half() -> None:
     """And make about 1 / (2 confidence) large camps below (Deffuant 2000)."""
     model = make_model("opinion", agents=400, network="complete", process="pairs")
@@ -331,6 +332,7 @@ def test_a_norm_crosses_a_ring_as_fast_as_its_threshold_lets_it() -> None:
         np.testing.assert_allclose(run.series["share"][0] * 200, 10 + speed * np.arange(1, 21), atol=1e-3)
 
 
+@pytest.mark.slow
 def test_thresholds_tip_where_granovetter_says() -> None:
     """Normal thresholds of mean 0.25 among all: the end is the first fixed point of r = F(r); it jumps at 0.122."""
     model = make_model("norm", agents=400, network="complete")
@@ -344,6 +346,7 @@ def test_thresholds_tip_where_granovetter_says() -> None:
         assert (end > 0.9) == (spread > 0.122)
 
 
+@pytest.mark.slow
 def test_voters_keep_the_mean() -> None:
     """The share is a martingale where everybody has as many neighbours, and runs end in agreement."""
     model = make_model("norm", agents=16, network="grid", degree=4, rule="voter")

@@ -23,7 +23,7 @@ def list_studies(
         str,
         typer.Argument(
             help="systems, teams, tasks, worlds, learners, communication, games, strategies (of games), populations, "
-            "detectors or attribution (methods)."
+            "detectors, attribution (methods) or methods (of post-training)."
         ),
     ] = "systems",
     kind: Annotated[str | None, typer.Option(help="Only systems of this kind (team, benchmark, survey, ...).")] = None,
@@ -87,6 +87,7 @@ def _list_parts(what: str, json: bool) -> int:
         "populations": _populations,
         "detectors": detector_rows,
         "attribution": attribution_rows,
+        "methods": _methods,
     }
     if what not in parts:
         raise UnknownName("list", what, ["systems", "communication", *parts])
@@ -140,6 +141,12 @@ def _populations() -> list[dict[str, Any]]:
         {"name": name, "parameters": ", ".join(kind.parameters), "what": (kind.__doc__ or "").strip().splitlines()[0]}
         for name, kind in MODELS.items()
     ]
+
+
+def _methods() -> list[dict[str, Any]]:
+    from shoal.posttrain.method import METHODS
+
+    return [{"name": name, "what": (kind.__doc__ or "").strip().splitlines()[0]} for name, kind in METHODS.items()]
 
 
 def _worlds() -> list[dict[str, Any]]:

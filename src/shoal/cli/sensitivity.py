@@ -72,13 +72,14 @@ def analyse(
     world: int,
     progress: Callable[[int, int], None],
 ) -> Sensitivity:
-    """What moves an outcome of a simulation, over as many seeds; its first flow if none is named."""
+    """What moves an outcome of a simulation; one that data usually count, or a flow, if none is named."""
     from shoal.populations.sensitivity import sensitivity
 
     model, reported = plain.model, [name for name, x in plain.series.items() if x.ndim == 2]
+    wanted = [*model.streams.values(), *sorted(model.flows), *reported]
     return sensitivity(
         model,
-        outcome or next((name for name in reported if name in model.flows), reported[0]),
+        outcome or next(name for name in wanted if name in reported),
         plain.steps,
         method,
         ranges,

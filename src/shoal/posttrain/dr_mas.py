@@ -21,6 +21,6 @@ class DrMasSettings(MethodSettings):
 
 @method("dr-mas")
 class DrMas(Method):
-    """The shared trainer with agent-wise normalisation."""
+    """Each agent's calls are compared with its own (Dr. MAS, arXiv 2602.08847)."""
 
     schema = DrMasSettings

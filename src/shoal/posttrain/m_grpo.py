@@ -54,7 +54,7 @@ def sub_reward(formed: Floats, right: Floats, expert: Floats, weights: tuple[flo
 
 @method("m-grpo")
 class MGrpo(Method):
-    """The shared trainer with mixed rewards and aligned groups.
+    """A main agent and the sub-agent it calls, each with its own aligned group (M-GRPO, arXiv 2511.13288).
 
     Attributes:
         judge: rates each call of the sub-agent; without one its weight goes to the team's outcome.

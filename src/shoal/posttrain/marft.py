@@ -49,7 +49,7 @@ class MarftSettings(MethodSettings):
 
 @method("marft")
 class Marft(Method):
-    """The shared trainer with a critic."""
+    """PPO in the order of speaking, with one critic over replies or tokens (MARFT, arXiv 2504.16129)."""
 
     schema = MarftSettings
 

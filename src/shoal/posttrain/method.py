@@ -159,4 +159,4 @@ def method(name: str) -> Callable[[M], M]:
 
 @method("grpo")
 class GRPO(Method):
-    """Group-relative policy optimisation (arXiv 2402.03300) on a team: every call shares its trajectory's advantage."""
+    """Every call shares its rollout's group-relative advantage (GRPO, arXiv 2402.03300)."""

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from shoal.diagnosis.stability.interactions import Interaction
+from shoal.diagnosis.stability.interactions import Array, Interaction
 
 Window = Sequence[Interaction]
 Dimension = Callable[[Window, Window], float | None]
@@ -32,14 +32,14 @@ def semantic(window: Window, baseline: Window) -> float | None:
     total = weight = 0.0
     references = _by_task([i for i in baseline if i.embedding is not None])
     for task, found in _by_task([i for i in window if i.embedding is not None]).items():
-        rows = np.array([i.embedding for i in references.get(task, ())])
+        rows = _rows(references.get(task, ()))
         if len(rows) < 2:
             continue
         whole = rows.sum(axis=0)
         own = (whole @ whole - (rows**2).sum()) / (len(rows) * (len(rows) - 1))
         if own <= 0:
             continue
-        cosine = float(np.mean([i.embedding for i in found], axis=0) @ whole / len(rows))
+        cosine = float(_rows(found).mean(axis=0) @ whole / len(rows))
         total += len(found) * min(1.0, max(0.0, cosine / own))
         weight += len(found)
     return total / weight if weight else None
@@ -233,6 +233,11 @@ def _medoid(counts: Counter[tuple[str, ...]], most: int = 100) -> tuple[str, ...
     """The sequence most like all others, of the commonest ones."""
     found = counts.most_common(most)
     return max(found, key=lambda one: sum(n * alike(one[0], other) for other, n in found))[0]
+
+
+def _rows(part: Window) -> Array:
+    """Embeddings of those that have one [n, d]."""
+    return np.array([i.embedding for i in part if i.embedding is not None], float)
 
 
 def _by_task(found: Sequence[Interaction]) -> dict[str, list[Interaction]]:

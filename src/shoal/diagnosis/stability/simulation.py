@@ -35,6 +35,10 @@ PULL = 1e-3
 """What one exemplar takes off an agent's drift in an interaction, as a share of it: ours, the page gives no figure."""
 
 
+Strength = float | Array
+"""One number, or one for each arm once they are packed."""
+
+
 class Arm(NamedTuple):
     """Which cures act and how strongly; a cure whose effect is nothing still costs its tokens.
 
@@ -49,14 +53,14 @@ class Arm(NamedTuple):
         resets: 1 where all agents are reset every 100 turns, whatever they do.
     """
 
-    consolidates: float = 0.0
-    kept: float = KEPT
-    routes: float = 0.0
-    prefers: float = 1.0
-    left: float = synthetic.RESET
-    anchors: float = 0.0
-    pull: float = PULL
-    resets: float = 0.0
+    consolidates: Strength = 0.0
+    kept: Strength = KEPT
+    routes: Strength = 0.0
+    prefers: Strength = 1.0
+    left: Strength = synthetic.RESET
+    anchors: Strength = 0.0
+    pull: Strength = PULL
+    resets: Strength = 0.0
 
 
 ARMS = {
@@ -147,14 +151,15 @@ def logs(runs: Runs, seed: int, interactions: int) -> list[Log]:
     """The whole log of each run without cures, [interactions] in every field."""
     keys, dynamics = runs.dynamics(np.arange(len(runs.rate)), seed)
     _, whole = _baseline(keys, dynamics, interactions)
-    return [Log(*(np.asarray(part[i]) for part in whole)) for i in range(len(keys))]
+    held = jax.device_get(whole)
+    return [Log(*(part[i] for part in held)) for i in range(len(keys))]
 
 
 class _State(NamedTuple):
     """Between two windows: the hidden state, what was last read (team first, then agents), and the last log."""
 
     hidden: Hidden
-    index: Float[Array, " team_and_agents"]
+    stability: Float[Array, " team_and_agents"]
     previous: Log
 
 
@@ -163,8 +168,9 @@ def _batch(keys: PRNGKeyArray, dynamics: Dynamics, arms: Arm, setting: Setting) 
     first = setting.window * setting.baseline
     hidden, log = _baseline(keys, dynamics, first)
     references = _references(log)
-    wide = partial(jax.tree.map, lambda x: jnp.broadcast_to(x, (len(arms.kept), *x.shape)))
-    state = _State(wide(hidden), jnp.ones((len(arms.kept), len(keys), AGENTS + 1)), wide(log))
+    count = jnp.size(arms.kept)
+    wide = partial(jax.tree.map, lambda x: jnp.broadcast_to(x, (count, *x.shape)))
+    state = _State(wide(hidden), jnp.ones((count, len(keys), AGENTS + 1)), wide(log))
     found = []
     for time in range(first, setting.interactions - setting.window + 1, setting.window):
         if setting.moving:
@@ -219,7 +225,7 @@ def _window(
     values = jax.vmap(measure, (None, 0, 0))(pair, masks, references)
     values = values.at[1:, ROLES].set(jnp.nan)  # one agent alone has no role
     read = jax.vmap(indices)(values)
-    index = jnp.where(masks.sum(axis=1) < SMALLEST, state.index, read[:, -1])
+    index = jnp.where(masks.sum(axis=1) < SMALLEST, state.stability, read[:, -1])
     prompt = synthetic.PROMPT + synthetic.CONTEXT * before.pollution.mean() + synthetic.EXEMPLAR * exemplars
     told = (
         values[0], read[0, :-1], read[0, -1], log.correct.mean(), after.drift.mean(),
@@ -238,7 +244,7 @@ def _masks(log: Log, window: int) -> Float[Array, "team_and_agents n"]:
 def _cure(state: _State, arm: Arm, time: Array, setting: Setting) -> tuple[Hidden, Array, Array, Array, Array]:
     """What the cures do before a window: the state, exemplars, router's preference, and their calls and tokens."""
     pollution, drift = state.hidden
-    team, agents = state.index[0], state.index[1:]
+    team, agents = state.stability[0], state.stability[1:]
     due = (time % EVERY == 0) * arm.consolidates
     pollution = pollution * jnp.where(due > 0, arm.kept, 1.0)
     unstable = arm.routes * (agents < setting.threshold)
@@ -268,4 +274,4 @@ def _work(
 def growth(runs: int, factor: float | NDArray[np.float64] = 1.0, kinds: tuple[str, ...] = KINDS) -> NDArray[np.float64]:
     """Rates [runs, kinds]: the page's times a factor for the kinds that drift, 0 for the others."""
     wanted = np.array([float(k in kinds) for k in KINDS])
-    return RATE * np.broadcast_to(np.asarray(factor, float), (runs,))[:, None] * wanted
+    return np.asarray(RATE * np.broadcast_to(np.asarray(factor, float), (runs,))[:, None] * wanted)

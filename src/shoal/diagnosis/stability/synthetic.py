@@ -153,4 +153,4 @@ def _embedding(task: Array, drift: Array, noise: Array) -> Array:
     angle = 0.5 * jnp.pi * drift
     place = jnp.arange(WIDTH)
     row = jnp.cos(angle) * (place == task) + jnp.sin(angle) * (place == task + TASKS) + 0.1 * noise
-    return row / jnp.linalg.norm(row)
+    return jnp.asarray(row / jnp.linalg.norm(row))

