@@ -21,11 +21,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from pydantic import Field
 
+from shoal.models.causal.network import lacking_packages
 from shoal.runs.results import Results
 from shoal.runs.settings import validate
 from shoal.runs.study import Claim, Experiment, Study, StudyConfig, Trial, Vocabulary
 from shoal.stats import Check, Evidence, exact, mean
-from shoal.models.causal.network import lacking_packages
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -370,7 +370,8 @@ def _course(ax: Any, results: Results, experiment: str, variant: str, metric: st
 EXPERIMENTS = (
     Experiment("identity", identity, ("exact",), Evidence.EXACT, {"quick": 2, "standard": 5, "full": 20}),
     Experiment("bandit", bandit, ARMS, Evidence.TRAINED, vectorised=True),
-    Experiment("duo", duo, DUOS, Evidence.TRAINED, {"quick": 1, "standard": 5, "full": 10}, joint=True, skip=lambda config: lacking_packages()),
+    Experiment("duo", duo, DUOS, Evidence.TRAINED, {"quick": 1, "standard": 5, "full": 10}, joint=True,
+               skip=lambda config: lacking_packages()),
 )
 CLAIMS = (
     Claim("1-identity", "With exact values the agents' advantages add up to the joint one for every sequence of "

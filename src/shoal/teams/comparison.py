@@ -79,7 +79,7 @@ def team_study(config: TeamConfig, attach: Attach | None = None) -> Study[TeamCo
         experiments=[
             Experiment(
                 EXPERIMENT, partial(compare, attach=attach), (plan.name, rival, ONE_CALL), model=True, joint=True
-            )  # fmt: skip
+            )
         ],
         claims=[
             Claim(

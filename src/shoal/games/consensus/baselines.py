@@ -79,4 +79,5 @@ def _averaging(particles: int, steps: int, weights: Array, data: Objectives, key
         return (x, v, jnp.where(better[..., None], x, own), jnp.where(better, value, best)), None
 
     start: Any = (x, jnp.zeros(shape), x, value)
-    return jax.lax.scan(step, start, jnp.arange(steps))[0][0].mean(1)
+    (x, *_), _ = jax.lax.scan(step, start, jnp.arange(steps))
+    return jnp.asarray(x.mean(1))

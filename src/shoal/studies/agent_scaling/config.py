@@ -42,7 +42,9 @@ class Config(StudyConfig):
     embedded: int = Field(40, ge=5, le=2000, description="questions per team that get synthetic embeddings")
     dimensions: int = Field(256, ge=64, le=4096, description="dimensions of the synthetic embeddings")
     recorded_questions: int = Field(1319, ge=40, le=1319, description="recorded problems used")
-    minilm_questions: int = Field(300, ge=0, le=1319, description="recorded problems for the sentence embedder; 0: none")
+    minilm_questions: int = Field(
+        300, ge=0, le=1319, description="recorded problems for the sentence embedder; 0: none"
+    )
     task: str = Field("sums", description="task set of the live teams")
     team_questions: int = Field(24, ge=1, le=100_000, description="problems per seed of the live teams")
     agents: int = Field(4, ge=2, le=16, description="agents of the live teams")
