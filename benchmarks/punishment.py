@@ -28,7 +28,8 @@ def run(full: tuple[str, ...] = ()) -> dict[str, Any]:
     peer = _plain()
     rows = [_condition(name, peer, name in full) for name in (*MECHANISMS, *SELECTED.values())]
     total = sum(row["ours"] for row in rows)
-    both = {"setting": f"all {len(rows)} conditions, one after the other", "ours": round(total, 1), "unit": "CPU s"}
+    setting = f"all {len(rows)} conditions, one after the other"
+    both = {"peer": "none", "setting": setting, "ours": round(total, 1), "unit": "CPU s", "theirs": None, "ratio": None}
     return {"name": "punishment", "machine": machine_facts(), "rows": [*rows, both]}
 
 

@@ -451,6 +451,7 @@ def test_diagnose_with_drift(shoal: Shoal, tmp_path: Path, synthetic: Any) -> No
     assert shoal("diagnose", file, "--with", "drift:10") == 2
     assert "20" in shoal.err
     assert shoal("diagnose", file, "--with", "drift:soon") == 2
+    assert shoal("diagnose", file, "--with", "drift:40,nonsense") == 2
 
 
 def test_short_and_bare_logs(shoal: Shoal, tmp_path: Path) -> None:

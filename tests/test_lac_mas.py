@@ -216,6 +216,18 @@ def test_one_swarm_on_the_mean_and_consensus_without_search() -> None:
     assert found["rate off"] < 0.02 and found["disagreement"] < 1e-7
 
 
+def test_controls_differ_from_their_treatment_in_the_advice_only() -> None:
+    config, rng = STUDY.configure("standard"), np.random.default_rng(0)
+    for treatment, asked, controls in (
+        (study.COOP, {"cooperate"}, (study.OWN_WEIGHTS, study.RANDOM_WEIGHTS)),
+        (study.ACT, {"act"}, ("constant act", "random act")),
+        (study.FULL, {"act", "cooperate"}, (study.CONSTANT, study.RANDOM)),
+    ):
+        for name in (treatment, *controls):
+            assert study.rules(config, name, 20_000) == study.rules(config, treatment, 20_000)
+            assert set(study.advisors(name, rng)) == asked
+
+
 def test_schedule() -> None:
     times = s.Schedule.of(Rules())
     last = int(0.75 * Rules().loops)

@@ -350,6 +350,8 @@ def _courses(ax: Any, results: Results, experiment: str, variants: Sequence[str]
 _MODEL = "Two agents of one small model at templated tasks: a null result is a result. Few runs: read the interval."
 _SYNTHETIC = "Synthetic team; the alarm sees logs only."
 
+FEWER = {"quick": 5, "standard": 20, "full": 20}
+
 # fmt: off
 CLAIMS = (
     Claim("recall", "Where drift is injected, at least 90% of crossings are met by an alarm within 4 windows",
@@ -405,9 +407,9 @@ STUDY = Study(
     config=DriftConfig,
     experiments=(
         Experiment("cures", cures, ARMS, joint=True, vectorised=True),
-        Experiment("detector", detector, (FROZEN, MOVING, ONE_WINDOW), joint=True, vectorised=True),
+        Experiment("detector", detector, (FROZEN, MOVING, ONE_WINDOW), seeds=FEWER, joint=True, vectorised=True),
         Experiment("attribution", attribution, tuple(OWN_GROUP), joint=True, vectorised=True),
-        Experiment("forecast", forecast, (IN_ORDER, SHUFFLED), joint=True, vectorised=True),
+        Experiment("forecast", forecast, (IN_ORDER, SHUFFLED), seeds=FEWER, joint=True, vectorised=True),
         Experiment("mix", mix, (WITHIN, POOLED), joint=True),
         Experiment("live", live, LIVE, seeds={"quick": 1, "standard": 3, "full": 5}, model=True),
     ),

@@ -13,7 +13,7 @@ heterogeneous pair); ``full`` has the paper's 20 agents, 100 dimensions and 300 
 
 Every arm of an experiment has the same problems, random keys and budget; a run stops before an agent would exceed it.
 "Constant" coefficients are (0.7, 1, 1.3); ``w = 1`` passes (1, 1, 1) through the same rule and must give MASOIE to the
-last bit. The single swarm on the mean objective is not what any agent could do. Rows of weights are row-stochastic but
+last bit. Controls of weights alone run without the spread rule, as Coop does. The single swarm on the mean objective is not what any agent could do. Rows of weights are row-stochastic but
 not doubly so: learnt weights tilt the consensus away from the mean of the objectives.
 
 Thresholds are the page's: Wilcoxon p < 0.01 for the elliptic function, 1e-12 for rows. "No significant loss" is a
@@ -47,6 +47,7 @@ if TYPE_CHECKING:
 
 MASOIE, ACT, COOP, FULL, ONES = "MASOIE", "Act", "Coop", "LAC-MAS", "w = 1"
 CONSTANT, RANDOM = "constant advice", "random advice"
+OWN_WEIGHTS, RANDOM_WEIGHTS = "constant weights", "random weights"
 ERRING, SETTLING = "LAC-MAS, 30% errors", "LAC-MAS, w frozen"
 GRADIENT_FREE, AVERAGING, CENTRAL = "RGF", "averaging swarms", "one swarm on the mean"
 CORE = (MASOIE, ACT, COOP, FULL)
@@ -88,7 +89,7 @@ def rules(config: ConsensusConfig, variant: str, budget: int) -> Rules:
     """The swarms of a variant."""
     from shoal.games.consensus import Rules
 
-    adaptive = variant not in (MASOIE, COOP, CENTRAL)
+    adaptive = variant not in (MASOIE, COOP, CENTRAL, OWN_WEIGHTS, RANDOM_WEIGHTS)
     return Rules(adaptive, config.particles, budget, frozen=variant == SETTLING, central=variant == CENTRAL)
 
 
@@ -104,7 +105,7 @@ def advisors(variant: str, rng: np.random.Generator) -> dict[str, Any]:
         CONSTANT: {"act": g.constant_act, "cooperate": g.constant_weights},
         RANDOM: {"act": g.random_act(rng), "cooperate": g.random_weights(rng)}, ONES: {"start": (1.0, 1.0)},
         "constant act": {"act": g.constant_act}, "random act": {"act": g.random_act(rng)},
-        "constant weights": {"cooperate": g.constant_weights}, "random weights": {"cooperate": g.random_weights(rng)},
+        OWN_WEIGHTS: {"cooperate": g.constant_weights}, RANDOM_WEIGHTS: {"cooperate": g.random_weights(rng)},
     }  # fmt: skip
     return given.get(variant, {})
 
@@ -444,7 +445,7 @@ _TIE = "The paper lacks this control. The verdict is shown whichever way it fall
 _FEW = {"quick": 5, "standard": 20, "full": 25}
 _ELLIPTIC = (*CORE, ONES, CONSTANT, RANDOM, "constant act", "random act", ERRING, SETTLING, GRADIENT_FREE, AVERAGING,
              CENTRAL)  # fmt: skip
-_PAIR = (*CORE, CONSTANT, RANDOM, "constant weights", "random weights")
+_PAIR = (*CORE, CONSTANT, RANDOM, OWN_WEIGHTS, RANDOM_WEIGHTS)
 
 # fmt: off
 EXPERIMENTS = (
@@ -481,8 +482,8 @@ CLAIMS = (
     Claim("advice-act", "Advice on coefficients alone beats constant ones", "elliptic",
           _gain_of_advice("elliptic", ACT, "constant act"), _TIE),
     Claim("advice-weights", "Heterogeneous functions: advice on weights beats the graph's own and random ones",
-          "heterogeneous", _all(_gain_of_advice("heterogeneous", COOP, "constant weights"),
-                                _gain_of_advice("heterogeneous", COOP, "random weights")), _TIE),
+          "heterogeneous", _all(_gain_of_advice("heterogeneous", COOP, OWN_WEIGHTS),
+                                _gain_of_advice("heterogeneous", COOP, RANDOM_WEIGHTS)), _TIE),
     Claim("advice-pair", "Heterogeneous functions: the whole advice beats constant and random advice", "heterogeneous",
           _all(_gain_of_advice("heterogeneous", FULL, CONSTANT), _gain_of_advice("heterogeneous", FULL, RANDOM)), _TIE),
     Claim("baselines", "Elliptic: MASOIE ends below gradient-free consensus and averaging swarms", "elliptic",

@@ -1,11 +1,13 @@
 """Drift of a stored run: the stability index by window and agent, alarms, how many of twelve dimensions are measured.
 
-``--with drift`` looks at windows of 50 interactions; ``--with drift:30`` at windows of 30. The index and its thresholds
+``--with drift`` looks at windows of 50 interactions, ``--with drift:30`` at windows of 30; ``--with drift:30,minilm``
+also names the embedder of the texts (hashed character n-grams without it). The index and its thresholds
 are those of arXiv 2601.04170, whose figures are simulated or projected: no deployed system stands behind them.
 """
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from typing import Any
 
@@ -13,8 +15,9 @@ from shoal.diagnosis.conversation import Conversation
 from shoal.diagnosis.sections import ANALYSES, Bar, Section
 from shoal.diagnosis.stability.dimensions import DIMENSIONS
 from shoal.diagnosis.stability.index import Course, Reading, Rule, agent_courses, course
-from shoal.diagnosis.stability.interactions import Interaction, interactions
+from shoal.diagnosis.stability.interactions import Array, Interaction, interactions
 from shoal.errors import InputError
+from shoal.models.opening import open_embedder
 from shoal.traces import Event
 
 MOST_BARS = 40
@@ -24,10 +27,11 @@ ALL = "all runs in turn"
 
 
 @ANALYSES.register("drift")
-def drift(conversations: Sequence[Conversation], window: str = "") -> Section:
+def drift(conversations: Sequence[Conversation], detail: str = "") -> Section:
     """Readings of each run that is long enough; of all in turn where none is."""
+    window, _, embedder = detail.partition(",")
     rule = _rule(window)
-    runs = _runs(conversations, rule)
+    runs = _runs(conversations, rule, embedder)
     told = {name: course(found, rule) for name, found in runs.items()}
     told = {name: one for name, one in told.items() if one.readings and one.measured}
     most = sum(len(found) for found in runs.values())
@@ -61,15 +65,20 @@ def _rule(window: str) -> Rule:
     return Rule(window=int(window))
 
 
-def _runs(conversations: Sequence[Conversation], rule: Rule) -> dict[str, list[Interaction]]:
+def _runs(conversations: Sequence[Conversation], rule: Rule, embedder: str) -> dict[str, list[Interaction]]:
     """Interactions by run; all runs as one, in the order of the file, where no single one can be read."""
     events: dict[str, list[Event]] = {}
     for conversation in conversations:
         for event in conversation.events:
             events.setdefault(event.run, []).append(event)
-    runs = {name: interactions(found) for name, found in events.items()}
+    opened = open_embedder(embedder or "ngrams")
+
+    def embed(texts: list[str]) -> Array:
+        return asyncio.run(opened.embed(texts))
+
+    runs = {name: interactions(found, embed) for name, found in events.items()}
     long = {name: found for name, found in runs.items() if len(found) >= rule.window * (rule.baseline + 1)}
-    return long or {ALL: interactions([e for found in events.values() for e in found])}
+    return long or {ALL: interactions([e for found in events.values() for e in found], embed)}
 
 
 def _urgency_of(told: dict[str, Course]) -> Any:

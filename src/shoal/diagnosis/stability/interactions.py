@@ -7,7 +7,7 @@ field is absent is not measured, and never filled in.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -71,13 +71,17 @@ class Interaction:
     overridden: bool | None = None
 
 
-def interactions(events: Sequence[Event]) -> list[Interaction]:
+def interactions(events: Sequence[Event], embed: Callable[[list[str]], Array] | None = None) -> list[Interaction]:
     """The turns of agents in a trace, in order; events of one run, or of several that follow one another.
 
     Task types come from ``task_type`` (or ``type``, ``category``, ``topic``) of a turn or of the ``task.start`` it
     belongs to, else from the question's id without its number. Confidence, steps, correctness, support, error types and
     overrides are read from payload fields of these names; correctness also from ``task.end``, confidence also from
-    words like "confidence: 80%", support also from ``votes``. Texts are embedded as hashed character n-grams.
+    words like "confidence: 80%", support also from ``votes``.
+
+    Args:
+        events: in order.
+        embed: texts to unit rows [n, d]; hashed character n-grams without it.
     """
     reader = _Reader()
     for event in events:
@@ -86,7 +90,7 @@ def interactions(events: Sequence[Event]) -> list[Interaction]:
     _settle(found)
     told = [(i, text) for i, text in enumerate(reader.texts) if text.strip()]
     if told:
-        rows = CharacterNgrams().rows([text for _, text in told])
+        rows = (embed or CharacterNgrams().rows)([text for _, text in told])
         for (i, _), row in zip(told, rows, strict=True):
             found[i].embedding = row
     return found
