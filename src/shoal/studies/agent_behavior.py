@@ -17,8 +17,9 @@ intervals are the human-like kind's. An ablation kind differs in one dimension a
 "Does not lower" is a drop whose interval lies within 0.01. In the game suspicion, release and workers' rates were set
 so that the rule monitor blocks about 2% of the work; red is caught at the host, and its compromised hosts are cleaned.
 The tempo of one act tells red from workers by 2 deviations: with 1.5, tried first, the defender who goes by tempo found
-3% of an open red's hosts, and there was nothing to lose. An imitating red acts at a worker's tempo and repeats itself
-half of the time, which also halves what it does: its loss of speed is in the figures.
+3% of an open red's hosts, and there was nothing to lose; the run's own seeds had been seen before that choice was made.
+An imitating red acts at a worker's tempo and repeats itself half of the time, which also halves what it does: its loss
+of speed is in the figures.
 """
 
 from __future__ import annotations

@@ -12,7 +12,7 @@ agents do. ``forum`` lets a model keep a tiny forum and solve tasks in threads: 
 Readings and departures. An edge i -> j says that i answered j; the agents that i answers are those it hears, and
 exposures come from them. Cox rows are start-stop, stratified by cascade. Exposure is simulated in continuous time with
 hazard h0 exp(theta k) and theta = 0.3 (and 0); the per-exposure law is h1 k^-s. Topics are fitted to 400 agents and
-folded in for all; k-means tries its starts on at most 4,000 agents. Roles are looked for in the core (beyond the
+folded in for all; k-means tries its starts on at most 2,000 agents. Roles are looked for in the core (beyond the
 valley of log activity) by what its agents do, not how much, and only spoken of where the silhouette exceeds 20 nulls
 with and 20 without the features' correlations by 0.05: the page's null of independent features alone is beaten by
 correlation. "Stays high" is 0.5, the usual mark of a reasonable structure. "Power law" is only said of a tail with a
