@@ -184,11 +184,11 @@ def roll_out(
 def check_seats(agents: Sequence[Agent], policies: Mapping[str, Policy], frozen: Model | None) -> None:
     """Every agent has a policy or a model, and one at least has a policy."""
     names = [agent.name for agent in agents]
-    if not set(names) & set(policies):
-        raise InputError("team", ", ".join(names), "None of its agents is trainable; name one in --train.")
     strangers = sorted(set(policies) - set(names))
     if strangers:
-        raise InputError("train", strangers[0], f"The team has no such agent; it has {', '.join(names)}.")
+        raise InputError("--train", strangers[0], f"The team has no such agent; it has {', '.join(names)}.")
+    if not set(names) & set(policies):
+        raise InputError("team", ", ".join(names), "None of its agents is trainable; name one in --train.")
     lonely = [a.name for a in agents if a.name not in policies and a.model is None]
     if lonely and frozen is None:
         raise InputError("team", lonely[0], "This agent is not trained and has no model; give --frozen.")

@@ -13,13 +13,14 @@ heterogeneous pair); ``full`` has the paper's 20 agents, 100 dimensions and 300 
 
 Every arm of an experiment has the same problems, random keys and budget; a run stops before an agent would exceed it.
 "Constant" coefficients are (0.7, 1, 1.3); ``w = 1`` passes (1, 1, 1) through the same rule and must give MASOIE to the
-last bit. Controls of weights alone run without the spread rule, as Coop does. The single swarm on the mean objective is not what any agent could do. Rows of weights are row-stochastic but
-not doubly so: learnt weights tilt the consensus away from the mean of the objectives.
+last bit. Controls of weights alone run without the spread rule, as Coop does; the graph's own weights are then MASOIE.
+The single swarm on the mean objective is not what any agent could do. Rows of weights are row-stochastic but not doubly
+so: learnt weights tilt the consensus away from the mean of the objectives.
 
-Thresholds are the page's: Wilcoxon p < 0.01 for the elliptic function, 1e-12 for rows. "No significant loss" is a
-two-sided p above 0.05 or a lower median; Coop "at most" MASOIE in disagreement is a one-sided p of 0.05 against the
-reverse. The tuned settings of the scripted advisor (raise by 0.1; stagnant below 1%, slow below 5% over the window;
-low below 1%, high above 10% of the largest disagreement) were fixed before any of these seeds ran.
+Thresholds are the page's: Wilcoxon p < 0.01 for the elliptic function, 1e-12 for rows. "No significant loss" and "no
+more disagreement" are a one-sided p of the reverse (Wilcoxon) of at least 0.05. The tuned settings of the scripted
+advisor (raise by 0.1; stagnant below 1%, slow below 5% over the window; low below 1%, high above 10% of the largest
+disagreement) were fixed before any of these seeds ran.
 """
 
 from __future__ import annotations
