@@ -10,10 +10,14 @@ mesa: its VirusOnNetwork with its data collector. Ours draws for everybody at on
 other in random order, so that the two are of the same kind and not the same in distribution.
 
 City: the shipped epidemic with all its substeps at default rates and 10 contacts on average, each size in a process of
-its own; every day is timed, and the whole run as ``simulate`` does it, compilation included.
+its own; every day is a call of the compiled step and timed, and the run is all of them with compilation.
+
+Other work on the machine only ever slows a round down, so the fastest of both sides counts; ranges are given.
 
 Peers run in processes of this run, by the interpreter that SHOAL_PEERS_PYTHON names (this one otherwise); it needs
-agent-torch, torch and mesa, and nothing of shoal. A process that cannot import its peer is a row without figures.
+agent-torch, torch and mesa, and nothing of shoal. Their threads wait asleep (OMP_WAIT_POLICY=passive): where the
+machine is shared, spinning ones made AgentTorch several times slower. A process that cannot import its peer is a row
+without figures.
 """
 
 from __future__ import annotations
@@ -47,18 +51,20 @@ from shoal.populations.rollout import advance, run_keys
 from shoal.populations.simulation import program, simulate
 
 ROUNDS = 3
-DAYS, DEGREE, REPRODUCTION, INITIAL = 21, 10, 2.5, 0.01
+DEGREE, REPRODUCTION = 10, 2.5
 EXPOSED_DAYS = 6
 """One more than AgentTorch's 5, which it counts from the day after infection."""
 ADULTS = range(2, 7)
 """Age bins that have 3 contacts each."""
-SMALL, LARGE, SEEDS, LARGE_DAYS = 37_518, 1_000_000, 50, 7
+CONTACTS = ((37_518, 14, 50, 0.01), (1_000_000, 4, 2, 0.05))
+"""Agents, days, seeds and share infected at the start; distributions are compared at the first, and at the second so
+many are infectious that ours sums over all ties."""
 CITIES, CITY_DAYS, OTHERS = (100_000, 1_000_000, 8_400_000), 180, 4.5
 VIRUS = {"spread": 0.4, "check": 0.4, "recovery": 0.3, "resistance": 0.5}
 VIRUS_AGENTS, VIRUS_DEGREE, VIRUS_STEPS = 10_000, 3, 40
 
 AGENTTORCH = """
-import json, resource, sys, time, types
+import json, resource, sys, time
 import numpy as np
 import torch
 from importlib.metadata import version
@@ -81,7 +87,7 @@ places = dict(SFSusceptibility="environment/a", SFInfector="environment/b", lam_
               daily_deaths="environment/dd")
 none = {"learnable": {}, "fixed": {}}
 spread = NewTransmission(config, places, ["ds", "ns", "it", "di"], none)
-spread.learnable_args = {"R2": torch.full((days // 7 + 1, 1), float(given["reproduction"]))}
+spread.learnable_args = {"R2": torch.full((days // 7 + 1,), float(given["reproduction"]))}
 progress = SEIRMProgression(config, places, ["ds", "ns", "dd"], none)
 progress.learnable_args = {"M": torch.tensor(0.0)}
 act = {"citizens": {"isolation_decision": torch.zeros(n, 1)}}
@@ -90,6 +96,7 @@ first, both, infections = [], [], []
 with torch.no_grad():
     for seed in range(seeds):
         torch.manual_seed(seed)
+        whole = part = 0.0
         ill = torch.rand(n, 1) < initial
         people = dict(it=torch.where(ill, float(-exposed - 1), 0.0), mi=torch.full((n, 1), 3.0), age=age,
                       ds=ill.float() * 2, ns=torch.where(ill, 5.0, never))
@@ -105,8 +112,10 @@ with torch.no_grad():
             middle = time.perf_counter()
             out = progress.forward(state, act)
             people.update(ds=out["ds"], ns=out["ns"])
-            both.append(time.perf_counter() - start)
-            first.append(middle - start)
+            whole += (time.perf_counter() - start) / days
+            part += (middle - start) / days
+        both.append(whole)
+        first.append(part)
         infections.append([round(float(x)) for x in around["di"]])
 print(json.dumps({"version": version("agent-torch"), "transmission": first, "both": both, "infections": infections,
                   "gib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20}))
@@ -217,10 +226,8 @@ class Virus(PopulationModel[PopulationSettings, VirusState]):
         return VirusState(jnp.zeros(n, jnp.int8), mobility(n, VIRUS_DEGREE, seed))
 
     def begin(self, key: PRNGKeyArray, population: VirusState, parameters: Parameters) -> VirusState:
-        """2 % infected."""
-        n = self.settings.agents
-        first = jax.random.permutation(key, n)[: n // 50]
-        return VirusState(population.stage.at[first].set(1), population.ties)
+        """2 % infected, on average."""
+        return VirusState((uniform(key, self.settings.agents) < 0.02).astype(jnp.int8), population.ties)
 
     def substeps(self) -> tuple[Substep[VirusState], ...]:
         """One."""
@@ -241,18 +248,18 @@ def run() -> dict[str, Any]:
     from shoal.runs.machine import machine_facts, shoal_version
 
     load = round(os.getloadavg()[0], 2)
-    rows = _contacts(SMALL, DAYS, SEEDS) + _contacts(LARGE, LARGE_DAYS, 1) + _virus() + _cities()
+    rows = _virus() + [row for size in CONTACTS for row in _contacts(*size)] + _cities()
     loads = {"load_before": load, "load_after": round(os.getloadavg()[0], 2)}
     return {"name": "populations", "machine": machine_facts() | loads, "version": shoal_version(), "rows": rows}
 
 
-def _contacts(agents: int, days: int, seeds: int) -> list[dict[str, Any]]:
+def _contacts(agents: int, days: int, seeds: int, initial: float) -> list[dict[str, Any]]:
     """Ours and AgentTorch's two substeps on one graph."""
     rng = np.random.default_rng(0)
     model = ContactEpidemic(agents=agents, exposed_days=EXPOSED_DAYS)
     age, ties = rng.choice(ADULTS, agents).astype(np.int8), mobility(agents, DEGREE, 0)
     population = _strangers(age, ties)
-    values = model.check({"reproduction": REPRODUCTION, "initial": INITIAL})
+    values = model.check({"reproduction": REPRODUCTION, "initial": initial})
     ours = simulate(model, days, seeds, values, population=population)
     mine = [_seconds_a_day(model, days, population, values) for _ in range(ROUNDS)]
     full = Epidemic(agents=agents, exposed_days=EXPOSED_DAYS)
@@ -263,10 +270,10 @@ def _contacts(agents: int, days: int, seeds: int) -> list[dict[str, Any]]:
     mass = next(s for s in model.substeps() if isinstance(s, Transmission)).mass
     rule = {
         "age": age, "susceptibility": np.float32(SUSCEPTIBILITY), "shedding": np.float32(SHEDDING),
-        "mass": np.float32(mass), "reproduction": REPRODUCTION, "initial": INITIAL,
+        "mass": np.float32(mass), "reproduction": REPRODUCTION, "initial": initial,
     }  # fmt: skip
     peer = _agenttorch(rule | {"ties": ends[:, mixed], "days": days, "seeds": seeds})
-    ascending = _agenttorch(rule | {"ties": ends, "days": 3, "seeds": 1})
+    ascending = _agenttorch(rule | {"ties": ends, "days": 2, "seeds": 2})
     setting = f"{agents:,} agents, degree {DEGREE}"
     rows = [
         _row("agent-torch", f"{setting}: transmission and progression, a day", mine, peer, "both"),
@@ -274,7 +281,9 @@ def _contacts(agents: int, days: int, seeds: int) -> list[dict[str, Any]]:
         _row("agent-torch", f"{setting}: the same, its ties in ascending order", mine, ascending, "both"),
         _row("agent-torch", f"{setting}: all substeps of our epidemic beside its two", whole, peer, "both"),
     ]
-    return rows + ([_same(ours.series["infections"], peer, f"{setting}: daily infections")] if seeds > 1 else [])
+    if agents == CONTACTS[0][0]:
+        rows.append(_same(ours.series["infections"], peer, f"{setting}: infections of {days} days"))
+    return rows
 
 
 def _strangers(age: np.ndarray[Any, Any], ties: Network) -> EpidemicState:
@@ -313,16 +322,17 @@ def _same(ours: np.ndarray[Any, Any], peer: dict[str, Any] | str, setting: str) 
 
     from shoal.stats import holm
 
-    theirs = None if isinstance(peer, str) else np.array(peer["infections"], float)
-    total = [float(ours.sum(axis=1).mean())]
-    row = _row("agent-torch", f"{setting}, sum over {DAYS} days, mean of {len(ours)} seeds", total, peer, "", "people")
-    if theirs is None:
-        return row
-    p = holm([float(ks_2samp(ours[:, day], theirs[:, day]).pvalue) for day in range(DAYS)])
+    days, total = ours.shape[1], float(ours.sum(axis=1).mean())
+    row = {"peer": "agent-torch", "setting": f"{setting}, mean of {len(ours)} seeds", "unit": "people"}
+    row |= {"ours": round(total, 1)}
+    if isinstance(peer, str):
+        return row | {"version": peer, "theirs": None, "ratio": None}
+    theirs = np.array(peer["infections"], float)
+    p = holm([float(ks_2samp(ours[:, day], theirs[:, day]).pvalue) for day in range(days)])
     overall = ks_2samp(ours.sum(axis=1), theirs.sum(axis=1)).pvalue
     mean = float(theirs.sum(axis=1).mean())
-    note = f"least p of {DAYS} days, corrected after Holm: {min(p):.3g}; of the sum: {overall:.3g}"
-    return row | {"theirs": round(mean, 1), "ratio": round(total[0] / mean, 4), "note": note}
+    note = f"least p of {days} days, corrected after Holm: {min(p):.3g}; p of the sum: {overall:.3g}"
+    return row | {"version": peer["version"], "theirs": round(mean, 1), "ratio": round(total / mean, 4), "note": note}
 
 
 def _virus() -> list[dict[str, Any]]:
@@ -336,7 +346,7 @@ def _virus() -> list[dict[str, Any]]:
     found = [d for d in done if not isinstance(d, str)]
     peer = {"version": found[0]["version"], "step": [1 / d["rate"] for d in found]} if found else done[0]
     setting = f"VirusOnNetwork, {VIRUS_AGENTS:,} agents, degree {VIRUS_DEGREE}, {VIRUS_STEPS} steps"
-    row = _row("mesa", setting, [1 / x for x in mine], peer, "step", "steps/s")
+    row = _row("mesa", setting, mine, peer, "step", "steps/s")
     if found:
         others = statistics.mean(d["resistant"] for d in found)
         row["note"] = f"resistant at the end: ours {resistant:.0f}, its {others:.0f} (it acts one after the other)"
@@ -366,27 +376,25 @@ def _cities() -> list[dict[str, Any]]:
 
 
 def city(agents: int) -> dict[str, float]:
-    """One city's figures: the run as a whole first, then the same days one by one."""
+    """One city's figures: built, compiled, and every day timed."""
     import resource
 
     model = Epidemic(agents=agents, others=OTHERS)
     started = time.perf_counter()
     population = model.population(0)
     built = time.perf_counter()
-    whole = simulate(model, CITY_DAYS, population=population)
-    gib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
     values, key = model.check({}), run_keys([0])[0]
     state = jax.jit(model.begin)(key, population, values)
     day = jax.jit(lambda key, state, values: advance(model, 1, key, state, values)).lower(key, state, values).compile()
-    seconds = []
-    for key in jax.random.split(key, CITY_DAYS):
+    seconds, begun = [], time.perf_counter() - built
+    for moment in jax.random.split(key, CITY_DAYS):
         start = time.perf_counter()
-        state, _ = jax.block_until_ready(day(key, state, values))
+        state, _ = jax.block_until_ready(day(moment, state, values))
         seconds.append(time.perf_counter() - start)
     ties = population.home.ties + population.work.ties + population.street.ties
     return {
-        "build": built - started, "run": whole.seconds, "gib": gib, "degree": ties / agents,
-        "peak": max(seconds[1:]), "days": sum(seconds), "infected": float(whole.outcome("infections")[0]),
+        "build": built - started, "run": begun + sum(seconds), "degree": ties / agents, "peak": max(seconds[1:]),
+        "days": sum(seconds), "gib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20,
     }  # fmt: skip
 
 
@@ -401,34 +409,36 @@ def _peer(source: str, *arguments: str) -> dict[str, Any] | str:
 
 
 def _child(command: list[str]) -> dict[str, Any]:
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    environment = {"OMP_WAIT_POLICY": "passive", **os.environ}
+    done = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
     return dict(json.loads(done.stdout.strip().splitlines()[-1]))
 
 
 def _row(
     peer: str, setting: str, mine: list[float], other: dict[str, Any] | str, key: str, unit: str = "s"
 ) -> dict[str, Any]:
-    """One line of the result; ``ratio`` is how many times less time shoal needs. A peer's figures are seconds."""
-    ours = statistics.median(mine)
-    row = {"peer": peer, "setting": setting, "ours": float(f"{ours:.4g}"), "unit": unit}
+    """One line of the result from seconds of both; ``ratio`` is how many times less time shoal needs."""
+    mine_shown = [1 / x if unit == "steps/s" else x for x in (min(mine), max(mine))]
+    row = {"peer": peer, "setting": setting, "ours": _short(mine_shown[0]), "unit": unit}
     if isinstance(other, str):
         return row | {"version": other, "theirs": None, "ratio": None}
-    row |= {"version": other["version"], "ours_range": [float(f"{x:.4g}") for x in (min(mine), max(mine))]}
-    if not key:
-        return row
     seconds = other[key]
-    theirs = statistics.median(seconds)
-    ratio = ours * theirs if unit == "steps/s" else theirs / ours
-    shown = [1 / x if unit == "steps/s" else x for x in (theirs, min(seconds), max(seconds))]
-    rounded = [float(f"{x:.4g}") for x in shown]
-    return row | {"theirs": rounded[0], "theirs_range": sorted(rounded[1:]), "ratio": float(f"{ratio:.4g}")}
+    shown = [1 / x if unit == "steps/s" else x for x in (min(seconds), max(seconds))]
+    return row | {
+        "version": other["version"], "theirs": _short(shown[0]), "ratio": _short(min(seconds) / min(mine)),
+        "ours_range": sorted(map(_short, mine_shown)), "theirs_range": sorted(map(_short, shown)),
+    }  # fmt: skip
+
+
+def _short(x: float) -> float:
+    return float(f"{x:.4g}")
 
 
 def _limit(setting: str, ours: float, limit: float | None, unit: str) -> dict[str, Any]:
     """A figure beside what it may be at most."""
-    ratio = None if limit is None else float(f"{limit / ours:.4g}")
+    ratio = None if limit is None else _short(limit / ours)
     peer = "none" if limit is None else "limit"
-    return {"peer": peer, "version": "", "setting": setting, "ours": float(f"{ours:.4g}"), "theirs": limit,
+    return {"peer": peer, "version": "", "setting": setting, "ours": _short(ours), "theirs": limit,
             "unit": unit, "ratio": ratio}  # fmt: skip
 
 

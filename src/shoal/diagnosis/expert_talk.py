@@ -24,6 +24,9 @@ from shoal.teams.session import Reply, Session
 Condition = Literal["no information", "not mentioned", "reveal", "best individual"]
 CONDITIONS: tuple[Condition, ...] = get_args(Condition)
 ABSTAIN = "pass"
+LABELS = tuple("ABCDEFGHIJKLMNO")
+FORM = 'Reply only with "Answer: <letters>".'
+_LETTER = re.compile(r"\b[A-O]\b(?! [a-z])")
 _GIVEN = re.compile(r"(?<!\")Answer:[ \t]*([^\n<]*)", re.IGNORECASE)
 _TOLD = {
     "no information": "Nobody in the team has been given special information.",
@@ -56,16 +59,34 @@ class Puzzle:
 def puzzle(items: int, number: int, seed: int) -> Puzzle:
     """A puzzle whose order nobody can know without the sheet: it is drawn."""
     rng = random.Random(f"{seed}:{number}")
-    labels = tuple("ABCDEFGHIJKLMNO"[:items])
+    labels = LABELS[:items]
     order = rng.sample(labels, items)
-    lures = {" ".join(rng.sample(labels, items)) for _ in range(6)} - {" ".join(order)}
-    text = (
-        f"Crates {', '.join(labels)} were found. Rank all {items} from the most to the least valuable. "
-        f'End with a line "Answer: <all letters in order, separated by spaces>".'
-    )
-    question = Question(f"crates-{seed}-{number}", text, "words")
-    sheet = "The value of the crates falls in this order: " + ", ".join(order) + "."
-    return Puzzle(Problem(question, " ".join(order), tuple(sorted(lures))), labels, sheet)
+    names = ", ".join(labels)
+    return _puzzle(f"crates-{seed}-{number}", f"Crates {names} were found. Rank all {items} by value.", order, rng)
+
+
+def survival(ranked: Sequence[str], number: int, seed: int) -> Puzzle:
+    """A survival task whose order models know from their training; only the letters of its items are drawn.
+
+    Args:
+        ranked: up to 15 items in the experts' order.
+        number: which dealing of the letters.
+        seed: of the dealing.
+    """
+    rng = random.Random(f"{seed}:{number}")
+    listed = rng.sample(list(ranked), len(ranked))
+    lines = [f"{label}: {item}" for label, item in zip(LABELS, listed, strict=False)]
+    order = [LABELS[listed.index(item)] for item in ranked]
+    text = "\n".join([f"Rank these {len(ranked)} items by their importance for survival.", *lines])
+    return _puzzle(f"survival-{seed}-{number}", text, order, rng)
+
+
+def _puzzle(name: str, text: str, order: list[str], rng: random.Random) -> Puzzle:
+    lures = {" ".join(rng.sample(order, len(order))) for _ in range(6)} - {" ".join(order)}
+    form = 'Begin with the highest. End with a line "Answer: <all letters in order, separated by spaces>".'
+    question = Question(name, f"{text} {form}", "words")
+    sheet = "The right order, from the highest to the lowest, is: " + ", ".join(order) + "."
+    return Puzzle(Problem(question, " ".join(order), tuple(sorted(lures))), tuple(sorted(order)), sheet)
 
 
 @dataclass
@@ -110,7 +131,7 @@ class Discussion:
         """The common ranking [items] after talk, or None if all abstained; the seed orders speakers and breaks ties."""
         solo = self.condition == "best individual"
         members = [self.expert] if solo else list(range(len(self.agents)))
-        first = await self.session.gather(*(self._ranking(m, "Give your own answer.") for m in members))
+        first = await self.session.gather(*(self._ranking(m, f"Give your own answer. {FORM}") for m in members))
         self.alone = [ranking for ranking in first if ranking is not None]
         rng = random.Random(seed)
         for _ in range(0 if solo else self.rounds):
@@ -119,7 +140,7 @@ class Discussion:
         last = first
         if not solo:
             vote = f' You may abstain with "Answer: {ABSTAIN}".' if self.may_abstain else ""
-            ask = f"The talk is over. Give your private answer.{vote}"
+            ask = f"The talk is over. Give your private answer. {FORM}{vote}"
             last = await self.session.gather(*(self._ranking(m, ask) for m in members))
         votes = [ranking for ranking in last if ranking is not None]
         self.abstained = len(last) - len(votes)
@@ -165,9 +186,9 @@ class Discussion:
         return found
 
     def _read(self, text: str) -> list[int]:
-        """Places of the letters in the last answer of a text."""
+        """Places of the letters in the last answer of a text; in the whole text where no answer is marked."""
         given = _GIVEN.findall(text)
-        letters = re.findall(r"\b[A-O]\b", given[-1].upper()) if given else []
+        letters = _LETTER.findall(given[-1] if given else text)
         return [self.puzzle.labels.index(x) for x in letters if x in self.puzzle.labels]
 
     async def _ask(self, member: int, request: str, parents: Sequence[str] = ()) -> Reply:

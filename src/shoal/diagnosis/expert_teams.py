@@ -159,20 +159,20 @@ def _code(
     expert: NDArray[np.float64],
     middle: NDArray[np.float64],
 ) -> None:
-    """Count one turn per task from how far it went to the expert's view, or from it (all views [tasks, items])."""
-    toward = _share_of_way(own, moved, expert)
-    length = np.linalg.norm(moved - own, axis=1) / np.maximum(np.linalg.norm(middle - own, axis=1), 1e-12)
-    counts["ED"] += ~is_expert & (toward >= DEFERS)
-    counts["IC"] += ~is_expert & (toward >= STAYS) & (toward < DEFERS)
-    counts["SP"] += is_expert & (length < STAYS)
-    counts["EF"] += is_expert & (length >= STAYS)
+    """Count one turn per task from where it ends (all views [tasks, items]).
+
+    The scale of a turn is how far the expert's view is from the member's own or from the team's mean, whichever is
+    more: so staying with the expert is deference, and going from there back to the middle is compromise.
+    """
+    scale = np.maximum(_distance(own, expert), _distance(middle, expert))
+    follows = _distance(moved, expert) <= (1 - DEFERS) * scale + 1e-12
+    moves = _distance(moved, own) >= STAYS * np.maximum(scale, 1e-12)
+    gives_way = _distance(moved, own) >= STAYS * np.maximum(_distance(middle, own), 1e-12)
+    counts["ED"] += ~is_expert & follows
+    counts["IC"] += ~is_expert & ~follows & moves
+    counts["SP"] += is_expert & ~gives_way
+    counts["EF"] += is_expert & gives_way
 
 
-def _share_of_way(
-    own: NDArray[np.float64], moved: NDArray[np.float64], goal: NDArray[np.float64]
-) -> NDArray[np.float64]:
-    """Share of the way to the goal [tasks] that a move covers, by projection; who is there already has gone it all."""
-    way = goal - own
-    squared = (way * way).sum(axis=1)
-    covered = ((moved - own) * way).sum(axis=1)
-    return np.where(squared < 1e-18, 1.0, covered / np.maximum(squared, 1e-18))
+def _distance(one: NDArray[np.float64], two: NDArray[np.float64]) -> NDArray[np.float64]:
+    return np.asarray(np.linalg.norm(one - two, axis=1))
