@@ -29,7 +29,10 @@ def run(full: tuple[str, ...] = ()) -> dict[str, Any]:
     rows = [_condition(name, peer, name in full) for name in (*MECHANISMS, *SELECTED.values())]
     total = sum(row["ours"] for row in rows)
     setting = f"all {len(rows)} conditions, one after the other"
-    both = {"peer": "none", "setting": setting, "ours": round(total, 1), "unit": "CPU s", "theirs": None, "ratio": None}
+    both = {
+        "peer": "none", "version": "", "setting": setting, "ours": round(total, 1), "unit": "CPU s", "theirs": None,
+        "ratio": None,
+    }  # fmt: skip
     return {"name": "punishment", "machine": machine_facts(), "rows": [*rows, both]}
 
 
@@ -56,7 +59,8 @@ def _condition(name: str, peer: float, full: bool) -> dict[str, Any]:
     jax.block_until_ready(society)
     seconds = (time.process_time() - started) * EPISODES / count
     return {
-        "peer": "NumPy loop", "setting": f"{name}: {SEEDS} seeds, {EPISODES} episodes, on {count} measured",
+        "peer": "NumPy loop", "version": "",
+        "setting": f"{name}: {SEEDS} seeds, {EPISODES} episodes, on {count} measured",
         "ours": round(seconds, 1), "compiled in": round(compiled, 1), "unit": "CPU s",
         "theirs": round(peer, 1) if name == "DP" else None, "ratio": round(peer / seconds, 1) if name == "DP" else None,
     }  # fmt: skip

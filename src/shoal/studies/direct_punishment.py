@@ -433,7 +433,7 @@ STUDY = Study(
     name="direct-punishment",
     title="Direct punishment: who should punish among learners",
     paper="arXiv 2301.08278 (2023)",
-    kind="learning",
+    kind="marl",
     engine="games",
     summary=(
         "Independent deep Q-learners play repeated dilemmas; victims, bystanders or both may punish, and partners may "
