@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import shutil
+import sys
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -99,6 +100,7 @@ def bench(
     specification = importlib.util.spec_from_file_location(f"benchmark_{known[name].stem}", known[name])
     assert specification is not None and specification.loader is not None
     module = importlib.util.module_from_spec(specification)
+    sys.modules[specification.name] = module  # its dataclasses look their module up
     specification.loader.exec_module(module)
     document: dict[str, Any] = module.run()
     from shoal.runs.folder import write_atomically
