@@ -184,7 +184,7 @@ def _first_line(path: Path) -> str:
 def _pretty(document: dict[str, Any]) -> bytes:
     import orjson
 
-    return orjson.dumps(document, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
+    return orjson.dumps(document, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE | orjson.OPT_SERIALIZE_NUMPY)
 
 
 def _cell(value: Any) -> str:
