@@ -16,6 +16,7 @@ from shoal.cli import (
     evaluation,
     execution,
     history,
+    page,
     playing,
     simulation,
     team_training,
@@ -49,6 +50,7 @@ app.command("diff")(history.diff)
 app.command("diagnose")(diagnosis.diagnose)
 app.add_typer(diagnosis.traces_app, name="traces")
 app.add_typer(checks.models_app, name="models")
+app.command("ui")(page.page)
 app.command("bench")(checks.bench)
 app.command("doctor")(checks.doctor)
 

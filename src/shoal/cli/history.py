@@ -11,7 +11,7 @@ import typer
 from shoal.cli import console
 from shoal.cli.execution import OUT, JsonOption, OutOption
 from shoal.errors import InputError
-from shoal.runs.folder import RunFolder, find_run, list_runs
+from shoal.runs.folder import find_run, list_runs
 from shoal.traces import Divergence, Event, Trace, divergence_by_agent, first_divergence, read_trace
 
 
@@ -26,7 +26,7 @@ def runs(out: OutOption = OUT, json: JsonOption = False) -> int:
                 "id": info["id"],
                 "name": info["name"],
                 "size": info.get("size"),
-                "status": _status(folder),
+                "status": folder.status(),
                 "created": info["created"],
                 "seconds": round(info["finished"] - info["created"], 1) if info.get("finished") else None,
                 "usage": info.get("usage", {}),
@@ -63,7 +63,7 @@ def report(
     page = folder.path / "report.html"
     document = {
         "id": info["id"],
-        "status": _status(folder),
+        "status": folder.status(),
         "run_dir": str(folder.path),
         "report": str(page) if page.exists() else None,
         "plots": [str(p) for p in sorted((folder.path / "plots").glob("*.png"))],
@@ -155,11 +155,3 @@ def _short(event: Event | None) -> str:
         return "(ended)"
     text = str(event.payload.get("text") or event.payload.get("content") or event.payload)
     return f"{event.kind}: {text[:100]}{'...' if len(text) > 100 else ''}"
-
-
-def _status(folder: RunFolder) -> str:
-    status = str(folder.info["status"])
-    if status == "running" and folder.lock():
-        folder.release()
-        return "interrupted"
-    return status

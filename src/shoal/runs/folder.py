@@ -23,7 +23,7 @@ from shoal.runs.results import Measurements
 from shoal.traces import SCHEMA_VERSION, Event
 
 Status = str
-"""running, finished, stopped (by the user or a budget) or failed (a trial raised)."""
+"""running, finished, stopped (by the user or a budget), failed (a trial raised) or interrupted (killed)."""
 
 TrialKey = tuple[str, str, int]
 """(experiment, variant, seed)."""
@@ -100,9 +100,25 @@ class RunFolder:
             os.close(self._lock)
             self._lock = None
 
+    def holder(self) -> int | None:
+        """The process that works on this run now; None if none does."""
+        if self._lock is not None:
+            return os.getpid()
+        if self.lock():
+            self.release()
+            return None
+        return int(self.info["process"]) if "process" in self.info else None
+
+    def status(self) -> Status:
+        """As saved, or interrupted where it was left running and its process is gone."""
+        status = str(self.info["status"])
+        return "interrupted" if status == "running" and self.holder() is None else status
+
     def save(self, **facts: Any) -> None:
-        """Update ``run.json``."""
+        """Update ``run.json``; whoever holds the run is named there as its ``process``."""
         self.info.update(facts)
+        if self._lock is not None:
+            self.info["process"] = os.getpid()
         write_atomically(self.path / "run.json", orjson.dumps(self.info, default=str, option=orjson.OPT_INDENT_2))
 
     def record_trial(self, key: TrialKey, measurements: Measurements, seconds: float) -> None:

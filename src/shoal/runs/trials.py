@@ -173,6 +173,7 @@ class _Plan:
         sources: dict[str, ModelSource],
     ) -> None:
         self.study, self.config, self.size, self.root, self.sources = study, config, size, root, sources
+        self.asked_seeds = seeds
         self.counts = {e.name: study.replicates(e, size, seeds) for e in study.experiments}
         self.skipped: dict[str, str] = {}
         for experiment in study.experiments:
@@ -199,6 +200,8 @@ class _Plan:
             "paper": self.study.paper,
             "size": self.size,
             "seeds": self.counts,
+            "asked_seeds": self.asked_seeds,
+            "trials": sum(len(e.variants) * self.counts[e.name] for e in self.experiments),
             "root_seed": self.root,
             "config": self.config.model_dump(mode="json"),
             "models": self._models(),

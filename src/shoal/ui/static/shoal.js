@@ -1,0 +1,35 @@
+// Saves a chart that was drawn as SVG: as it is, or painted on a canvas at twice its size.
+async function shoalSave(id, name, kind) {
+  const chart = getElement(id).chart;
+  const address = chart.getDataURL({ type: "svg" });
+  const save = (href) => {
+    const link = document.createElement("a");
+    link.href = href;
+    link.download = `${name}.${kind}`;
+    link.click();
+  };
+  if (kind === "svg") return save(address);
+  const image = new Image();
+  image.src = address;
+  await image.decode();
+  const canvas = document.createElement("canvas");
+  canvas.width = 2 * chart.getWidth();
+  canvas.height = 2 * chart.getHeight();
+  const pen = canvas.getContext("2d");
+  pen.fillStyle = "#fff";
+  pen.fillRect(0, 0, canvas.width, canvas.height);
+  pen.drawImage(image, 0, 0, canvas.width, canvas.height);
+  save(canvas.toDataURL("image/png"));
+}
+
+// An interval as a line with two ends, for bar charts: data is [category, low, high].
+function shoalWhisker(params, api) {
+  const [x1, y] = api.coord([api.value(1), api.value(0)]);
+  const [x2] = api.coord([api.value(2), api.value(0)]);
+  const line = (a, b, c, d) => ({
+    type: "line",
+    shape: { x1: a, y1: b, x2: c, y2: d },
+    style: { stroke: "#7a7a7a", lineWidth: 1.5 },
+  });
+  return { type: "group", children: [line(x1, y, x2, y), line(x1, y - 4, x1, y + 4), line(x2, y - 4, x2, y + 4)] };
+}
