@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: setup demo test test-all lint table results bench clean
+.PHONY: setup browser demo test test-all lint table results bench clean
 
 setup: $(STAMP)
 
@@ -12,7 +12,7 @@ $(STAMP): pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit("shoal needs Python 3.11 or later; set PYTHON=") if sys.version_info < (3, 11) else None'
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
-	$(BIN)/python -m pip install --quiet --editable '.[local,analysis,posttrain,dev]'
+	$(BIN)/python -m pip install --quiet --editable '.[local,analysis,posttrain,ui,dev]'
 	touch $@
 
 demo: setup
@@ -24,10 +24,16 @@ lint: setup
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-test: lint
+# The page is tested in Debian's Chromium; without one those tests are skipped and say so.
+browser:
+	@command -v chromium >/dev/null || command -v google-chrome >/dev/null || \
+		{ test "$$(id -u)" = 0 && apt-get -qq update && apt-get -qq install -y chromium >/dev/null; } || \
+		echo "no Chromium: the tests of the page are skipped"
+
+test: lint browser
 	$(BIN)/pytest -n 2
 
-test-all: lint
+test-all: lint browser
 	$(BIN)/pytest -n 2 -m ''
 
 # The generated tables of README.md and docs/speed.md.

@@ -9,7 +9,6 @@ than loopback, every request needs the token.
 
 from __future__ import annotations
 
-import ipaddress
 import secrets
 from dataclasses import dataclass, field
 from http.cookies import SimpleCookie
@@ -18,6 +17,8 @@ from urllib.parse import parse_qs, urlencode, urlsplit
 from starlette.datastructures import Headers
 from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from shoal.models.lock import is_loopback
 
 COOKIE = "shoal_token"
 HEADER = "x-shoal-token"
@@ -57,16 +58,6 @@ class Access:
     def admits(self, offered: str | None) -> bool:
         """Whether that is the token; compared in constant time."""
         return offered is not None and secrets.compare_digest(offered.encode(), self.token.encode())
-
-
-def is_loopback(host: str) -> bool:
-    """Whether an address or name means this machine only."""
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 class Guard:

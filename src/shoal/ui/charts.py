@@ -10,7 +10,7 @@ from typing import Any
 from nicegui import ui
 
 from shoal.runs.plots import PALETTE
-from shoal.ui.layout import text
+from shoal.ui.layout import button, text
 
 Rows = Sequence[Mapping[str, Any]]
 
@@ -52,8 +52,8 @@ def chart(
 
 
 def _button(kind: str, title: str, action: Any) -> None:
-    button = ui.button(kind.upper(), on_click=action).props("flat dense no-caps size=sm")
-    button.props["aria-label"] = f"Save {title} as {kind.upper()}"
+    shown = button(kind.upper(), action).props("size=sm")
+    shown.props["aria-label"] = f"Save {title} as {kind.upper()}"
 
 
 def as_csv(rows: Rows) -> str:

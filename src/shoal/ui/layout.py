@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Literal
 
 from nicegui import ui
 from nicegui.elements.mixins.text_element import TextElement
@@ -68,16 +69,21 @@ def _theme_switch() -> None:
     chosen = request.cookies.get(THEME_COOKIE, "auto") if request is not None else "auto"
     chosen = chosen if chosen in THEMES else "auto"
     dark = ui.dark_mode(THEMES[chosen])
-    button = ui.button(f"Theme: {chosen}").props("flat dense no-caps").classes("theme")
 
     def turn() -> None:
         names = list(THEMES)
-        now = names[(names.index(button.text.removeprefix("Theme: ")) + 1) % len(names)]
-        button.text = f"Theme: {now}"
+        now = names[(names.index(switch.text.removeprefix("Theme: ")) + 1) % len(names)]
+        switch.text = f"Theme: {now}"
         dark.value = THEMES[now]
         ui.run_javascript(f"document.cookie = '{THEME_COOKIE}={now}; path=/; SameSite=Strict; max-age=31536000'")
 
-    button.on_click(turn)
+    switch = button(f"Theme: {chosen}", turn).classes("theme")
+
+
+def button(label: str, action: Callable[[], object], kind: Literal["plain", "go", "danger"] = "plain") -> ui.button:
+    """A button: plain, the one that does what the page is for, or one that destroys."""
+    shown = ui.button(label, on_click=action, color=None)
+    return shown.props("unelevated no-caps dense").classes(f"button {kind}")
 
 
 def text(tag: str, words: str) -> TextElement:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from nicegui import ui
 
 from shoal.errors import ShoalError
 from shoal.runs.folder import RunFolder
 from shoal.ui.documents import progress
-from shoal.ui.layout import text
+from shoal.ui.layout import button, text
 from shoal.ui.workspace import Job, Workspace
 
 EVERY = 0.5
@@ -35,17 +37,23 @@ def follow(workspace: Workspace, job: Job) -> None:
     timer = ui.timer(EVERY, look)
 
 
-def progress_bar(workspace: Workspace, folder: RunFolder) -> None:
-    """How far a run is, until it ends; with a button that stops it."""
+def progress_bar(workspace: Workspace, folder: RunFolder, ended: Callable[[], object] = lambda: None) -> None:
+    """How far a run is, until it ends; with a button that stops it.
+
+    Args:
+        workspace: where it is.
+        folder: the run.
+        ended: called when a run that was going on has ended.
+    """
     name = folder.path.name
     with ui.element("div").classes("row"):
         bar = ui.linear_progress(0.0, show_value=False, size="12px").classes("bar")
         bar.props["aria-label"] = f"Progress of {name}"
         counted = text("span", "").props('role="status"')
-        stop = ui.button("Stop", on_click=lambda: _stop(workspace, name)).props("flat dense no-caps color=negative")
+        stop = button("Stop", lambda: _stop(workspace, name), "danger")
         ui.link(name, f"/runs/{name}")
 
-    def look() -> None:
+    def look(first: bool = False) -> None:
         try:
             now = workspace.run(name)
         except ShoalError:
@@ -61,8 +69,11 @@ def progress_bar(workspace: Workspace, folder: RunFolder) -> None:
             stop.disable()
             timer.deactivate()
 
+            if not first:
+                ended()
+
     timer = ui.timer(EVERY, look)
-    look()
+    look(first=True)
 
 
 def _stop(workspace: Workspace, name: str) -> None:

@@ -15,6 +15,7 @@ from nicegui import app as nicegui_app
 from nicegui import ui
 
 from shoal.errors import InputError
+from shoal.studies.catalogue import catalogue
 from shoal.ui.access import Access, Guard
 from shoal.ui.interface import router
 from shoal.ui.layout import STATIC, STATIC_ADDRESS
@@ -75,6 +76,7 @@ def serve(
     bound = listening.getsockname()[1]
     access = Access(host, bound) if token is None else Access(host, bound, token)
     server = uvicorn.Server(uvicorn.Config(build(Workspace(out), access), log_level="warning", ws_max_size=2**24))
+    catalogue()  # reads all systems before anybody waits for a page
     announce(access)
     if browser:
         webbrowser.open(access.address)

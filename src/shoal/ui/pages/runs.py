@@ -13,7 +13,7 @@ from shoal.traces import divergence_by_agent, first_divergence
 from shoal.ui.charts import as_csv, interval_bars
 from shoal.ui.claims import claims_table, estimate
 from shoal.ui.documents import comparison, means, results_of, run_document, run_row
-from shoal.ui.layout import empty, facts, frame, text
+from shoal.ui.layout import button, empty, facts, frame, text
 from shoal.ui.progress import progress_bar
 from shoal.ui.workspace import Workspace
 
@@ -49,14 +49,14 @@ def runs_page(workspace: Workspace) -> None:
         table.add_slot(
             "body-cell-id", '<q-td :props="props"><a :href="`/runs/${props.value}`">{{ props.value }}</a></q-td>'
         )
+        table.add_slot("header-selection", '<q-checkbox dense v-model="props.selected" aria-label="Choose all" />')
+        table.add_slot(
+            "body-selection", '<q-checkbox dense v-model="props.selected" :aria-label="`Choose ${props.row.id}`" />'
+        )
         with table.add_slot("top-left"), ui.element("div").classes("row"):
             ui.input("Filter").bind_value_to(table, "filter").props("outlined dense clearable debounce=200")
-            ui.button("Compare", on_click=lambda: _compare([r["id"] for r in table.selected])).props(
-                "no-caps outline dense"
-            )
-            ui.button("Delete", on_click=lambda: _confirm_delete(workspace, [r["id"] for r in table.selected])).props(
-                "no-caps outline dense color=negative"
-            )
+            button("Compare", lambda: _compare([r["id"] for r in table.selected]))
+            button("Delete", lambda: _confirm_delete(workspace, [r["id"] for r in table.selected]), "danger")
 
 
 def _listed(folder: RunFolder) -> dict[str, Any]:
@@ -86,8 +86,8 @@ def _confirm_delete(workspace: Workspace, chosen: list[str]) -> None:
             "p", f"Delete {chosen[0] if len(chosen) == 1 else f'{len(chosen)} runs'} from disk? This cannot be undone."
         )
         with ui.element("div").classes("row"):
-            ui.button("Keep", on_click=dialog.close).props("no-caps flat")
-            ui.button("Delete", on_click=lambda: _delete(workspace, chosen)).props("no-caps color=negative unelevated")
+            button("Keep", dialog.close)
+            button("Delete", lambda: _delete(workspace, chosen), "danger")
     dialog.open()
 
 
@@ -111,8 +111,9 @@ def run_page(workspace: Workspace, name: str) -> None:
         return
     with frame(name, "/runs"):
         _actions(workspace, folder)
-        progress_bar(workspace, folder)
-        _content(workspace, name)
+        content = ui.refreshable(_content)
+        progress_bar(workspace, folder, ended=content.refresh)
+        content(workspace, name)
 
 
 def _actions(workspace: Workspace, folder: RunFolder) -> None:
@@ -131,10 +132,8 @@ def _actions(workspace: Workspace, folder: RunFolder) -> None:
         if folder.info.get("kind") == "study":
             ui.link("System", f"/systems/{folder.info['name']}")
         if folder.status() not in ("running", "finished"):
-            ui.button("Resume", on_click=resume).props("no-caps outline dense")
-        ui.button("Delete", on_click=lambda: _confirm_delete(workspace, [name])).props(
-            "no-caps outline dense color=negative"
-        )
+            button("Resume", resume)
+        button("Delete", lambda: _confirm_delete(workspace, [name]), "danger")
 
 
 def _content(workspace: Workspace, name: str) -> None:
@@ -203,10 +202,10 @@ def measured(workspace: Workspace, name: str) -> None:
         figure.refresh()
 
     figure()
-    ui.button(
+    button(
         "Save all means as CSV",
-        on_click=lambda: ui.download.content(as_csv(means(results_of(workspace.run(name)))), f"{name}.csv"),
-    ).props("no-caps flat dense")
+        lambda: ui.download.content(as_csv(means(results_of(workspace.run(name)))), f"{name}.csv"),
+    )
 
 
 def compare_page(workspace: Workspace, runs: str = "") -> None:
@@ -243,9 +242,7 @@ def _differences(folders: list[RunFolder]) -> None:
         for name in ("experiment", "variant", "metric", "run", "pairs")
     ] + [{"name": "shown", "label": "difference [95% interval]", "field": "shown", "align": "right"}]
     ui.table(rows=shown, columns=columns, row_key="key", pagination=PAGE_SIZE).props("flat dense")
-    ui.button("Save as CSV", on_click=lambda: ui.download.content(as_csv(rows), "comparison.csv")).props(
-        "no-caps flat dense"
-    )
+    button("Save as CSV", lambda: ui.download.content(as_csv(rows), "comparison.csv"))
 
 
 def _divergence(workspace: Workspace, left: str, right: str) -> None:

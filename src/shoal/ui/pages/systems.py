@@ -14,7 +14,7 @@ from shoal.ui.charts import interval_bars
 from shoal.ui.claims import claims_table
 from shoal.ui.documents import Document, system_document, system_row
 from shoal.ui.forms import SchemaForm
-from shoal.ui.layout import empty, facts, frame, text, verdict
+from shoal.ui.layout import button, empty, facts, frame, text, verdict
 from shoal.ui.progress import follow
 from shoal.ui.workspace import Workspace
 
@@ -185,4 +185,4 @@ def _launcher(workspace: Workspace, study: Study[Any]) -> None:
             with watched:
                 follow(workspace, job)
 
-        ui.button("Run", on_click=start).props("no-caps unelevated")
+        button("Run", start, "go")

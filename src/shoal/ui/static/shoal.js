@@ -33,3 +33,8 @@ function shoalWhisker(params, api) {
   });
   return { type: "group", children: [line(x1, y, x2, y), line(x1, y - 4, x1, y + 4), line(x2, y - 4, x2, y + 4)] };
 }
+
+// Tables scroll sideways in narrow windows: let the keyboard reach them.
+new MutationObserver(() => {
+  for (const region of document.querySelectorAll(".q-table__middle:not([tabindex])")) region.tabIndex = 0;
+}).observe(document, { childList: true, subtree: true });
