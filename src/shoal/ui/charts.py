@@ -38,6 +38,9 @@ def chart(
         "tooltip": {"trigger": "axis", "confine": True},
         **options,
     }
+    for name in ("xAxis", "yAxis"):
+        if isinstance(options.get(name), dict):
+            options[name] = {"splitLine": {"lineStyle": {"color": "#8884"}}, **options[name]}
     with ui.element("figure").classes("figure"):
         text("figcaption", title)
         shown = ui.echart(options, renderer="svg").classes("chart").style(f"height: {height}")
@@ -101,7 +104,12 @@ def interval_bars(title: str, rows: Rows, unit: str = "") -> ui.echart:
 
 
 def curves(
-    title: str, series: Mapping[str, Sequence[float]], across: str, up: str, bands: Mapping[str, Any] | None = None
+    title: str,
+    series: Mapping[str, Sequence[float]],
+    across: str,
+    up: str,
+    bands: Mapping[str, tuple[Sequence[float], Sequence[float]]] | None = None,
+    positions: Sequence[float] | None = None,
 ) -> ui.echart:
     """Lines over a common axis, with bands where there are any.
 
@@ -111,40 +119,41 @@ def curves(
         across: name of the horizontal axis, with its unit.
         up: name of the vertical axis, with its unit.
         bands: (low, high) by the name of its line, [points] each.
+        positions: on the horizontal axis [points]; 0, 1, ... if not given.
     """
     bands = bands or {}
-    points = max((len(values) for values in series.values()), default=0)
+    longest = max((len(values) for values in series.values()), default=0)
+    where = list(positions) if positions is not None else list(range(longest))
     drawn: list[dict[str, Any]] = []
     for place, (name, values) in enumerate(series.items()):
         colour = PALETTE[place % len(PALETTE)]
         if name in bands:
             low, high = bands[name]
-            drawn += _band(name, low, high, colour)
-        drawn.append({"name": name, "type": "line", "data": list(values), "showSymbol": False, "color": colour})
+            drawn += _band(name, where, low, high, colour)
+        points = [list(point) for point in zip(where, values, strict=False)]
+        drawn.append({"name": name, "type": "line", "data": points, "showSymbol": False, "color": colour})
     options = {
         "legend": {"data": list(series), "top": 0},
-        "xAxis": {
-            "type": "category",
-            "data": list(range(points)),
-            "name": across,
-            "nameLocation": "middle",
-            "nameGap": 24,
-        },
-        "yAxis": {"type": "value", "name": up},
+        "xAxis": {"type": "value", "name": across, "nameLocation": "middle", "nameGap": 24, "min": "dataMin",
+                  "max": "dataMax"},
+        "yAxis": {"type": "value", "name": up, "scale": True},
         "series": drawn,
-    }
-    columns = {across: list(range(points)), **series}
+    }  # fmt: skip
+    columns: dict[str, Sequence[float]] = {across: where, **series}
     for name, (low, high) in bands.items():
         columns |= {f"{name} low": low, f"{name} high": high}
-    rows = [{name: values[i] for name, values in columns.items() if i < len(values)} for i in range(points)]
+    rows = [{name: values[i] for name, values in columns.items() if i < len(values)} for i in range(len(where))]
     return chart(title, options, rows, f"{up} over {across}: {', '.join(series)}")
 
 
-def _band(name: str, low: Sequence[float], high: Sequence[float], colour: str) -> list[dict[str, Any]]:
+def _band(
+    name: str, where: Sequence[float], low: Sequence[float], high: Sequence[float], colour: str
+) -> list[dict[str, Any]]:
     """Two stacked invisible lines, the upper one filled down to the lower."""
     base = {"type": "line", "stack": f"{name} band", "showSymbol": False, "lineStyle": {"opacity": 0}, "silent": True,
-            "tooltip": {"show": False}, "color": colour}  # fmt: skip
+            "tooltip": {"show": False}, "color": colour, "stackStrategy": "all"}  # fmt: skip
     return [
-        {**base, "data": list(low)},
-        {**base, "data": [h - lo for lo, h in zip(low, high, strict=True)], "areaStyle": {"opacity": 0.2}},
-    ]
+        {**base, "data": [list(point) for point in zip(where, low, strict=False)]},
+        {**base, "data": [[x, h - lo] for x, lo, h in zip(where, low, high, strict=False)],
+         "areaStyle": {"opacity": 0.2}},
+    ]  # fmt: skip

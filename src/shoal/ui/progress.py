@@ -37,13 +37,13 @@ def follow(workspace: Workspace, job: Job) -> None:
     timer = ui.timer(EVERY, look)
 
 
-def progress_bar(workspace: Workspace, folder: RunFolder, ended: Callable[[], object] = lambda: None) -> None:
+def progress_bar(workspace: Workspace, folder: RunFolder, ended: Callable[[], object] | None = None) -> None:
     """How far a run is, until it ends; with a button that stops it.
 
     Args:
         workspace: where it is.
         folder: the run.
-        ended: called when a run that was going on has ended.
+        ended: called when a run that was going on has ended; a link to the run is shown where nothing is to be called.
     """
     name = folder.path.name
     with ui.element("div").classes("row"):
@@ -51,7 +51,8 @@ def progress_bar(workspace: Workspace, folder: RunFolder, ended: Callable[[], ob
         bar.props["aria-label"] = f"Progress of {name}"
         counted = text("span", "").props('role="status"')
         stop = button("Stop", lambda: _stop(workspace, name), "danger")
-        ui.link(name, f"/runs/{name}")
+        if ended is None:
+            ui.link(name, f"/runs/{name}")
 
     def look(first: bool = False) -> None:
         try:
@@ -63,13 +64,13 @@ def progress_bar(workspace: Workspace, folder: RunFolder, ended: Callable[[], ob
         status, how_far = now.status(), progress(now)
         total = how_far["total"]
         bar.value = how_far["done"] / total if total else 0.0
-        counted.text = f"{how_far['done']}{f' of {total}' if total else ''} trials, {status}"
+        counted.text = f"{how_far['done']} of {total} trials, {status}" if total else status
         if status != "running":
             bar.value = 1.0 if status == "finished" else bar.value
             stop.disable()
             timer.deactivate()
 
-            if not first:
+            if ended is not None and not first:
                 ended()
 
     timer = ui.timer(EVERY, look)

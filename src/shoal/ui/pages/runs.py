@@ -10,6 +10,7 @@ from nicegui import ui
 from shoal.errors import ShoalError
 from shoal.runs.folder import RunFolder
 from shoal.traces import divergence_by_agent, first_divergence
+from shoal.ui import live_curves
 from shoal.ui.charts import as_csv, interval_bars
 from shoal.ui.claims import claims_table, estimate
 from shoal.ui.documents import comparison, means, results_of, run_document, run_row
@@ -152,8 +153,12 @@ def _content(workspace: Workspace, name: str) -> None:
     if document["claims"]:
         text("h2", "Claims")
         claims_table(document["claims"])
-    text("h2", "Measurements")
-    measured(workspace, name)
+    if (workspace.run(name).path / live_curves.FILE).is_file():
+        text("h2", "Curves")
+        live_curves.training_curves(workspace.run(name))
+    if document["claims"] or document["progress"]["done"] or document["kind"] == "study":
+        text("h2", "Measurements")
+        measured(workspace, name)
     if document["plots"]:
         text("h2", "Pictures")
         with ui.element("div").classes("columns"):
