@@ -75,8 +75,10 @@ def serve(
         raise InputError("--port", port, f"{error.strerror}; choose another, or 0 for any free one.") from error
     bound = listening.getsockname()[1]
     access = Access(host, bound) if token is None else Access(host, bound, token)
-    server = uvicorn.Server(uvicorn.Config(build(Workspace(out), access), log_level="warning", ws_max_size=2**24))
-    catalogue()  # reads all systems before anybody waits for a page
+    workspace = Workspace(out)
+    server = uvicorn.Server(uvicorn.Config(build(workspace, access), log_level="warning", ws_max_size=2**24))
+    catalogue()  # systems and runs are read before anybody waits for a page
+    workspace.runs()
     announce(access)
     if browser:
         webbrowser.open(access.address)

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from shoal.errors import InputError, UnknownName
-from shoal.runs.folder import RunFolder, list_runs
+from shoal.runs.folder import RunFolder
 from shoal.runs.study import Size
 from shoal.studies.catalogue import find_study
 from shoal.traces import Trace, read_trace
@@ -34,8 +34,14 @@ class Workspace:
     out: Path
 
     def runs(self) -> list[RunFolder]:
-        """All runs, newest first."""
-        return list_runs(self.out)[::-1]
+        """All runs, newest first; what has not changed since it was last read is not read again."""
+        found = []
+        for path in self.out.glob("*/run.json"):
+            try:
+                found.append(RunFolder(path.parent, dict(_read_info(path.parent, path.stat().st_mtime_ns))))
+            except (OSError, InputError):  # half written, or deleted meanwhile
+                continue
+        return sorted(found, key=lambda folder: (float(folder.info.get("created", 0)), folder.path.name), reverse=True)
 
     def run(self, name: str) -> RunFolder:
         """The run of exactly that id. Raises UnknownName; a name cannot lead out of the folder."""
@@ -145,6 +151,11 @@ def run_options(info: Mapping[str, Any]) -> list[str]:
 def assignments(settings: Mapping[str, Any]) -> list[str]:
     """Settings as ``--set key=value`` options."""
     return [part for key, value in settings.items() for part in ("--set", f"{key}={_yaml(value)}")]
+
+
+@lru_cache(maxsize=20_000)
+def _read_info(path: Path, changed: int) -> Mapping[str, Any]:
+    return RunFolder.load(path).info
 
 
 @lru_cache(maxsize=4)
