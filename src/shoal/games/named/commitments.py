@@ -6,6 +6,8 @@ import numpy as np
 
 from shoal.games.catalogue import game
 from shoal.games.causal import CausalGame, causal_game
+from shoal.games.causal_tree import sequential_tree
+from shoal.games.extensive import Extensive
 from shoal.games.game import require
 from shoal.games.normal_form import NormalForm, bimatrix, symmetric
 
@@ -48,3 +50,12 @@ def causal_dilemma(chance: float = 0.6) -> CausalGame:
     storm = symmetric([[4, 2], [3, 1]]).table
     names = ("cooperate", "defect")
     return causal_game([chance, 1 - chance], [[1, 0], [1, 0]], np.stack([calm, storm]), (names, names))
+
+
+@game(
+    "causal-leader", "Causal prisoner's dilemma, one after the other", "causal",
+    "Following its instinct pays the leader 2.2, the best fixed action 1.8.",
+)  # fmt: skip
+def causal_leader(chance: float = 0.6, action_seen: bool = True) -> Extensive:
+    """The causal prisoner's dilemma in which the row player first says how it will decide."""
+    return sequential_tree(causal_dilemma(chance), sees="action" if action_seen else "mechanism")
