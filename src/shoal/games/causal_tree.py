@@ -1,8 +1,8 @@
 """The sequential form of a causal game as a tree, to be played in seats and solved by any solver of trees.
 
-The order of moves is that of ``causal_sequential``: the leader chooses how to decide, nature draws the circumstance, the
-leader's action follows from both, and the follower, who knows the leader's way and (unless told otherwise) its action,
-but not the circumstance, chooses its own way.
+The order of moves is that of ``causal_sequential``: the leader chooses how to decide, nature draws the circumstance,
+the leader's action follows from both, and the follower, who knows the leader's way and (unless told otherwise) its
+action, but not the circumstance, chooses its own way.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from shoal.games.extensive import Chance, Decision, End, Extensive, extensive
 from shoal.games.game import require
 
 STORY = (
-    "A hidden circumstance gives each player an instinct and decides what is paid. The leader first chooses how it will "
-    "decide: follow its instinct, take a fixed action whatever the instinct says, or map instincts to actions. The "
+    "A hidden circumstance gives each player an instinct and decides what is paid. The leader first chooses how it "
+    "will decide: follow its instinct, take a fixed action whatever the instinct says, or map instincts to actions. The "
     "follower is told that choice{action}, and chooses how it will decide."
 )
 
