@@ -7,6 +7,7 @@ is in memory once; without a rank every role trains a whole network of its own.
 from __future__ import annotations
 
 import copy
+import json
 import threading
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
@@ -16,10 +17,11 @@ from pathlib import Path
 from typing import Any
 
 from shoal.errors import InputError
-from shoal.models.causal.network import context_of, need_packages, save_network
+from shoal.models.causal.network import ADAPTER_FILE, context_of, need_packages, save_network
 from shoal.models.causal.tokenizers import Tokenizer
 from shoal.models.causal.writing import Prompt, Written, write
 
+BASE = "base"
 TARGETS = ("q_proj", "v_proj")
 """Layers that an adapter changes: queries and values (LoRA, arXiv 2106.09685, section 4.2)."""
 
@@ -185,18 +187,45 @@ def share(policies: Mapping[str, Policy], groups: Mapping[str, str]) -> dict[str
     return {role: chosen.setdefault(groups.get(role, role), policy) for role, policy in policies.items()}
 
 
-def export_adapters(policies: Mapping[str, Policy], folder: Path) -> list[Path]:
-    """Write each role's adapter in peft's own format (or its whole network), a folder for each role."""
+def export_adapters(policies: Mapping[str, Policy], folder: Path, base: str = "") -> list[Path]:
+    """Write each role's adapter in peft's own format (or its whole network), a folder for each role.
+
+    Each folder is a model: ``local:FOLDER`` seats it in any team.
+
+    Args:
+        policies: by role.
+        folder: of the folders.
+        base: spec of the base model; where it has none, the base is written beside the adapters.
+    """
     written = []
+    if not base and any(policy.adapter is not None for policy in policies.values()):
+        _write_base(next(iter(policies.values())), folder / BASE)
     for role, policy in policies.items():
         target = folder / role
         if policy.adapter is None:
             save_network(target, policy.network, policy.tokenizer)
         else:
             policy.network.save_pretrained(target, selected_adapters=[policy.adapter], safe_serialization=True)
+            _flatten(target, policy.adapter, base or f"../{BASE}")
             policy.tokenizer.save(target)
         written.append(target)
     return written
+
+
+def _flatten(folder: Path, slot: str, base: str) -> None:
+    """What peft wrote for one of several adapters, as if it were the only one, with the name of its base."""
+    for part in (folder / slot).iterdir():
+        part.replace(folder / part.name)
+    (folder / slot).rmdir()
+    (folder / "README.md").unlink(missing_ok=True)  # peft's card, with nothing in it
+    config = folder / ADAPTER_FILE
+    facts = json.loads(config.read_text(encoding="utf-8")) | {"base_model_name_or_path": base}
+    config.write_text(json.dumps(facts, indent=1), encoding="utf-8")
+
+
+def _write_base(policy: Policy, folder: Path) -> None:
+    """The network below the adapters; they are taken off a copy, so that training can go on."""
+    save_network(folder, copy.deepcopy(policy.network).unload(), policy.tokenizer)
 
 
 def _slot(number: int) -> str:

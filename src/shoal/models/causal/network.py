@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib.util
+import json
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +12,7 @@ from shoal.errors import InputError
 from shoal.models.causal.tokenizers import CharacterTokenizer, Tokenizer, load_tokenizer
 
 PACKAGES = ("torch", "transformers", "peft")
+ADAPTER_FILE = "adapter_config.json"
 TINY = {"width": 128, "layers": 4, "heads": 4, "inner": 384, "context": 512}
 """About 0.9 M parameters."""
 
@@ -67,11 +70,15 @@ def save_network(folder: Path, network: Any, tokenizer: Tokenizer) -> None:
 def load_network(folder: Path) -> tuple[Any, Tokenizer]:
     """Network (float32, evaluation mode) and tokenizer of a folder. Nothing is fetched and no code of it is run.
 
+    A folder with an adapter (peft's format) gives its base with the adapter merged into it.
+
     Raises:
         InputError: the extra is missing, no such folder, no model in it, weights that are no safetensors, or no chat
             template.
     """
     need_packages(str(folder))
+    if (folder / ADAPTER_FILE).exists():
+        return _with_adapter(folder)
     if not (folder / "config.json").exists():
         raise InputError("model", str(folder), "Give a folder with config.json and model.safetensors.")
     if not any(folder.glob("*.safetensors")):
@@ -83,6 +90,45 @@ def load_network(folder: Path) -> tuple[Any, Tokenizer]:
         folder, local_files_only=True, trust_remote_code=False, use_safetensors=True, dtype=torch.float32
     )
     return network.eval(), load_tokenizer(folder)
+
+
+def load_base(spec: str, beside: Path = Path()) -> tuple[Any, Tokenizer]:
+    """Network and tokenizer of a base that can be trained.
+
+    Args:
+        spec: ``local:smollm2`` or another pulled model, ``local:tiny-SKILL``, ``local:FOLDER``, or a bare folder.
+        beside: what bare relative folders are relative to.
+
+    Raises:
+        InputError: nothing of that name, or not ready, with the mend.
+    """
+    from shoal.models.causal.pulled import is_pulled, load_pulled
+    from shoal.models.causal.skills import PREFIX, find_tiny
+
+    scheme, colon, name = spec.partition(":")
+    if not colon:
+        return load_network(beside / spec)
+    if scheme == "local" and name.startswith(PREFIX):
+        return load_network(find_tiny(name))
+    if scheme == "local" and is_pulled(name):
+        return load_pulled(name)
+    if scheme == "local" and Path(name).expanduser().is_dir():
+        return load_network(Path(name).expanduser())
+    mend = "Only weights on this machine can be trained: local:smollm2, local:tiny-SKILL, local:FOLDER or fresh:tiny."
+    raise InputError("--model", spec, mend)
+
+
+def _with_adapter(folder: Path) -> tuple[Any, Tokenizer]:
+    from peft import PeftModel
+
+    base = json.loads((folder / ADAPTER_FILE).read_text(encoding="utf-8")).get("base_model_name_or_path")
+    if not base:
+        raise InputError("model", str(folder), f"Its {ADAPTER_FILE} names no base model.")
+    network, tokenizer = load_base(str(base), folder)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)  # peft asks transformers by a name that is about to change
+        merged: Any = PeftModel.from_pretrained(network, str(folder)).merge_and_unload()
+    return merged.eval(), tokenizer
 
 
 def context_of(network: Any) -> int:

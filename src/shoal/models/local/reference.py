@@ -1,7 +1,6 @@
-"""The same weights in transformers, in 32-bit arithmetic: what the engine is compared with.
+"""The same weights in transformers, in 32-bit arithmetic: what the engine is compared with, and what can be trained.
 
-Built from the GGUF file by hand, because transformers' own GGUF reader needs a further package. It is slow and used by
-the parity tests and the benchmark only (extra ``parity``).
+Built from the GGUF file by hand, because transformers' own GGUF reader needs a further package.
 """
 
 from __future__ import annotations
@@ -26,6 +25,31 @@ _NAMES = {
 }
 
 
+def load_weights(weights: Path) -> Any:
+    """The network of a GGUF file as one of transformers: float32, in evaluation mode.
+
+    Args:
+        weights: a GGUF file of the Llama architecture whose output layer is its embedding.
+    """
+    import gguf
+    import torch
+    from transformers import LlamaForCausalLM
+
+    reader = gguf.GGUFReader(weights)
+    network: Any = LlamaForCausalLM(_config(reader.fields))
+    heads, shared_heads = network.config.num_attention_heads, network.config.num_key_value_heads
+    state = {}
+    for tensor in reader.tensors:
+        values = gguf.quants.dequantize(tensor.data, tensor.tensor_type).astype(np.float32)
+        kind = tensor.name.split(".")[-2]
+        if kind in ("attn_q", "attn_k"):
+            values = _unpermuted(values, heads if kind == "attn_q" else shared_heads)
+        state[_name(tensor.name)] = torch.from_numpy(values)
+    state["lm_head.weight"] = state["model.embed_tokens.weight"]
+    network.load_state_dict(state)
+    return network.eval()
+
+
 class Reference:
     """Greedy writing and log-probabilities by transformers in float32.
 
@@ -34,24 +58,7 @@ class Reference:
     """
 
     def __init__(self, weights: Path) -> None:
-        import gguf
-        import torch
-        from transformers import LlamaForCausalLM
-
-        reader = gguf.GGUFReader(weights)
-        self._model: Any = LlamaForCausalLM(_config(reader.fields))
-        heads = self._model.config.num_attention_heads
-        shared_heads = self._model.config.num_key_value_heads
-        state = {}
-        for tensor in reader.tensors:
-            values = gguf.quants.dequantize(tensor.data, tensor.tensor_type).astype(np.float32)
-            kind = tensor.name.split(".")[-2]
-            if kind in ("attn_q", "attn_k"):
-                values = _unpermuted(values, heads if kind == "attn_q" else shared_heads)
-            state[_name(tensor.name)] = torch.from_numpy(values)
-        state["lm_head.weight"] = state["model.embed_tokens.weight"]
-        self._model.load_state_dict(state)
-        self._model.eval()
+        self._model = load_weights(weights)
 
     def write(self, prompts: Sequence[Sequence[int]], longest: int, end: Sequence[int]) -> list[list[int]]:
         """Greedy continuation of each prompt, in one batch padded on the left; the ending token is included."""

@@ -76,6 +76,15 @@ class ChatTokenizer:
         """Token ids of a plain text; the text of control tokens is plain too."""
         return list(self._plain.encode(text, add_special_tokens=False).ids)
 
+    @property
+    def size(self) -> int:
+        """Number of token ids."""
+        return int(self._with_control.get_vocab_size())
+
+    def text_of(self, token: int) -> str:
+        """The text of one token, control tokens included."""
+        return str(self._with_control.id_to_token(token))
+
     def decode(self, ids: Sequence[int]) -> str:
         """Text of token ids, control tokens left out."""
         return str(self._with_control.decode(list(ids), skip_special_tokens=True))
