@@ -9,12 +9,14 @@ import subprocess
 import sys
 from pathlib import Path
 
+import jax.numpy as jnp
 import pytest
 
 from sharded_run import AGENTS, DAYS, PARAMETERS
 from shoal.errors import InputError
+from shoal.populations.generators import scale_free
 from shoal.populations.models.epidemic import Epidemic
-from shoal.populations.sharding import agents_mesh, shard
+from shoal.populations.sharding import agents_mesh, shard_network
 from shoal.populations.simulation import simulate
 
 PROGRAM = Path(__file__).parent / "sharded_run.py"
@@ -40,6 +42,7 @@ def test_two_devices_in_one_process() -> None:
     assert len(found) > 18
 
 
+@pytest.mark.slow  # three programs are compiled
 def test_two_processes() -> None:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -53,11 +56,9 @@ def test_two_processes() -> None:
 
 
 def test_one_device_is_a_mesh_too() -> None:
-    model = Epidemic(agents=500)
-    people = model.population(0)
-    divided = simulate(model, 10, 1, population=shard(people, 500, agents_mesh(1)))
-    whole = simulate(model, 10, 1, population=people)
-    assert {n: x.tolist() for n, x in divided.series.items()} == {n: x.tolist() for n, x in whole.series.items()}
+    net = scale_free(500, 3, 0)
+    weight = jnp.arange(500.0) % 7
+    assert (shard_network(net, agents_mesh(1)).total(weight) == net.total(weight)).all()
 
 
 def test_more_devices_than_there_are() -> None:
