@@ -14,7 +14,7 @@ from shoal.ui import live_curves
 from shoal.ui.charts import as_csv, interval_bars
 from shoal.ui.claims import claims_table, estimate
 from shoal.ui.documents import comparison, means, results_of, run_document, run_row
-from shoal.ui.layout import button, empty, facts, frame, text
+from shoal.ui.layout import button, empty, facts, frame, text, verdict
 from shoal.ui.progress import progress_bar
 from shoal.ui.workspace import Workspace
 
@@ -230,13 +230,40 @@ def compare_page(workspace: Workspace, runs: str = "") -> None:
                 with ui.element("li"):
                     ui.link(name, f"/runs/{name}")
                     text("span", " (baseline)" if place == 0 else "")
+        _verdicts(folders)
         _differences(folders)
         for name in names[1:]:
             _divergence(workspace, names[0], name)
 
 
+def _verdicts(folders: list[RunFolder]) -> None:
+    """Claims that two of the runs judge, with each run's verdict."""
+    judged = [{c["id"]: c["verdict"] for c in folder.info.get("claims", [])} for folder in folders]
+    shared = [claim for claim in judged[0] if all(claim in run for run in judged)]
+    if not shared:
+        return
+    text("h2", "Verdicts")
+    changed = [claim for claim in shared if len({run[claim] for run in judged}) > 1]
+    text("p", f"{len(changed)} of {len(shared)} claims are judged differently.")
+    if not changed:
+        return
+    region = ui.element("div").classes("table-wrap").props('tabindex="0" role="region" aria-label="Verdicts"')
+    with region, ui.element("table").classes("plain"):
+        with ui.element("thead"), ui.element("tr"):
+            for name in ("Claim", *(folder.path.name for folder in folders)):
+                text("th", name).props('scope="col"')
+        with ui.element("tbody"):
+            for claim in changed:
+                with ui.element("tr"):
+                    text("td", claim)
+                    for run in judged:
+                        with ui.element("td"):
+                            verdict(run[claim])
+
+
 def _differences(folders: list[RunFolder]) -> None:
     rows = comparison([(folder.path.name, results_of(folder)) for folder in folders])
+    rows.sort(key=lambda row: row["difference"] == 0)  # what differs first
     text("h2", "Differences from the baseline, paired by seed")
     if not rows:
         empty("These runs share no measurement.", "Compare runs of the same system.")
