@@ -8,6 +8,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import networkx as nx
 import pytest
 
 from shoal.runs.study import SIZES, Study
@@ -42,6 +43,15 @@ def test_a_study_is_complete(study: Study[Any]) -> None:
     for experiment in study.experiments:
         assert len(set(experiment.variants)) == len(experiment.variants) > 0
         assert isinstance(experiment.evidence, Evidence)
+
+
+def test_a_study_has_its_mechanism_as_one_graph(study: Study[Any]) -> None:
+    edges = [(flow.source, flow.target) for flow in study.mechanism]
+    assert len(set(edges)) == len(edges)
+    graph = nx.DiGraph(edges)
+    assert 4 <= graph.number_of_nodes() <= 9, sorted(graph)
+    assert nx.is_weakly_connected(graph)
+    assert all(name == name.strip() and 1 < len(name) <= 40 for name in graph)
 
 
 def test_every_setting_says_what_it_means(study: Study[Any]) -> None:

@@ -158,11 +158,26 @@ def test_figures_can_be_saved(server: PageServer, chromium: Any, tmp_path: Path,
         page.goto(server.address + "/systems/selforg")
         page.wait_for_selector(".chart svg")
         with page.expect_download() as download:
-            page.get_by_role("button", name=f"as {kind}").first.click()
+            page.get_by_role("button", name=f"as {kind}").last.click()
         path = tmp_path / "saved"
         download.value.save_as(path)
         head = path.read_bytes()[:400]
     assert head.startswith({"PNG": b"\x89PNG", "SVG": b"<svg", "CSV": b"name,value,low,high"}[kind])
+
+
+@pytest.mark.parametrize("width", [WIDE, NARROW])
+def test_the_mechanism_is_one_picture_that_can_be_saved(server: PageServer, chromium: Any, width: int) -> None:
+    heads = {"PNG": b"\x89PNG", "SVG": b"<svg role", "CSV": b"source,target,label"}
+    with visiting(chromium, width=width) as visit:
+        page = visit.page
+        page.goto(server.address + "/systems/selforg")
+        picture = page.locator(".mechanism svg:visible")
+        picture.wait_for()
+        assert "question to agents; agents to answers (alone)" in (picture.get_attribute("aria-label") or "")
+        for kind, head in heads.items():
+            with page.expect_download() as download:
+                page.get_by_role("button", name=f"Save the mechanism as {kind}").click()
+            assert Path(download.value.path()).read_bytes().startswith(head)
 
 
 def test_a_killed_server_leaves_its_runs_going(tmp_path: Path) -> None:

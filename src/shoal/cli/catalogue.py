@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from typing import Annotated, Any
 
@@ -40,8 +40,6 @@ def list_studies(
     json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> int:
     """List the systems with the verdicts of their committed standard runs; or what else there is."""
-    from shoal.studies.catalogue import catalogue
-
     if word and what != "communication":
         raise InputError("--word", word[0], "It filters `shoal list communication`.")
     if what == "communication":
@@ -49,18 +47,8 @@ def list_studies(
     if what != "systems":
         return _list_parts(what, json)
 
-    studies = list(catalogue().values())
-    wanted = {"actor": actor, "type": type, "structure": structure, "strategy": strategy, "protocol": protocol}
-    for field, value in (("kind", kind), ("engine", engine)):
-        if value is not None:
-            known = {getattr(s, field) for s in catalogue().values()}
-            if value not in known:
-                raise UnknownName(f"--{field}", value, known)
-            studies = [s for s in studies if getattr(s, field) == value]
-    for field, value in wanted.items():
-        if value is not None:
-            studies = _with_word(studies, list(catalogue().values()), field, value)
-    rows = [entry(s) for s in studies]
+    words = {"actor": actor, "type": type, "structure": structure, "strategy": strategy, "protocol": protocol}
+    rows = [entry(s) for s in _chosen({"kind": kind, "engine": engine}, words)]
     if json:
         console.print_json(rows)
         return 0
@@ -74,6 +62,24 @@ def list_studies(
     )
     console.out.print("\nshoal show NAME tells more; shoal run NAME runs it.", style="dim")
     return 0
+
+
+def _chosen(facts: Mapping[str, str | None], words: Mapping[str, str | None]) -> list[Study[Any]]:
+    """Systems of those facts (kind, engine) and words of the vocabulary; None for any."""
+    from shoal.studies.catalogue import catalogue
+
+    everything = list(catalogue().values())
+    studies = everything
+    for field, value in facts.items():
+        if value is not None:
+            known = {getattr(s, field) for s in everything}
+            if value not in known:
+                raise UnknownName(f"--{field}", value, known)
+            studies = [s for s in studies if getattr(s, field) == value]
+    for field, value in words.items():
+        if value is not None:
+            studies = _with_word(studies, everything, field, value)
+    return studies
 
 
 def _list_parts(what: str, json: bool) -> int:
@@ -178,22 +184,42 @@ def show(
     from shoal.studies.record import committed_result
 
     if name not in catalogue():
-        known = learner_names()
-        if is_game(name) and name not in known:
-            return show_game(name, json)
-        if name not in known:
-            raise UnknownName("name", name, {*catalogue(), *known, *game_names()})
-        if json:
-            console.print_json(learner_entry(name))
-        else:
-            tell_learner(learner_entry(name))
-        return 0
+        return _show_other(name, {*catalogue()}, json)
     study = find_study(name)
-    result = committed_result(study.name)
-    verdicts = {c["id"]: c for c in (result or {}).get("claims", [])}
-    document = entry(study) | {
+    found = {c["id"]: c for c in (committed_result(study.name) or {}).get("claims", [])}
+    document = _document(study, found)
+    # A system of learners may share its name with a learner.
+    learner = learner_entry(name) if study.kind == "marl" and name in learner_names() else None
+    if json:
+        console.print_json(document | ({"learner": learner} if learner else {}))
+        return 0
+    _tell_study(study, document, found)
+    if learner:
+        console.out.print()
+        tell_learner(learner)
+    return 0
+
+
+def _show_other(name: str, systems: set[str], json: bool) -> int:
+    """A learner or a game."""
+    known = learner_names()
+    if is_game(name) and name not in known:
+        return show_game(name, json)
+    if name not in known:
+        raise UnknownName("name", name, {*systems, *known, *game_names()})
+    if json:
+        console.print_json(learner_entry(name))
+    else:
+        tell_learner(learner_entry(name))
+    return 0
+
+
+def _document(study: Study[Any], found: Mapping[str, Any]) -> dict[str, Any]:
+    """All about a system; ``found`` are the findings of its committed run by claim."""
+    return entry(study) | {
         "summary": study.summary,
         "vocabulary": asdict(study.vocabulary),
+        "mechanism": [asdict(flow) for flow in study.mechanism],
         "sizes": {size: study.configure(size).model_dump(mode="json") for size in SIZES},
         "schema": study.config.model_json_schema(),
         "experiments": [
@@ -203,17 +229,19 @@ def show(
         ],
         "claims": [
             {"id": c.id, "statement": c.statement, "experiment": c.experiment, "note": c.note,
-             "verdict": verdicts.get(c.id, {}).get("verdict")}
+             "verdict": found.get(c.id, {}).get("verdict")}
             for c in study.claims
         ],
     }  # fmt: skip
-    # A system of learners may share its name with a learner.
-    learner = learner_entry(name) if study.kind == "marl" and name in learner_names() else None
-    if json:
-        console.print_json(document | ({"learner": learner} if learner else {}))
-        return 0
+
+
+def _tell_study(study: Study[Any], document: Mapping[str, Any], found: Mapping[str, Any]) -> None:
     console.out.print(f"[bold]{study.title}[/bold]  {study.paper}")
     console.out.print(study.summary, markup=False)
+    if study.mechanism:
+        console.out.print("\nMechanism", style="italic")
+        for flow in study.mechanism:
+            console.out.print(f"  {flow}", markup=False, highlight=False)
     console.table(
         "\nExperiments",
         ("name", "evidence", "seeds", "variants"),
@@ -224,7 +252,7 @@ def show(
         "\nClaims (verdicts of the committed standard run)",
         ("id", "verdict", "estimate", "statement"),
         [
-            (c["id"], console.verdict_text(c["verdict"] or "-"), _figure(verdicts.get(c["id"])), c["statement"])
+            (c["id"], console.verdict_text(c["verdict"] or "-"), _figure(found.get(c["id"])), c["statement"])
             for c in document["claims"]
         ],
     )
@@ -234,10 +262,6 @@ def show(
         ("key", "standard", "meaning"),
         [(key, standard[key], field.description or "") for key, field in study.config.model_fields.items()],
     )
-    if learner:
-        console.out.print()
-        tell_learner(learner)
-    return 0
 
 
 def entry(study: Study[Any]) -> dict[str, Any]:
@@ -275,6 +299,4 @@ def _counts(verdicts: dict[str, str]) -> str:
 def _figure(claim: dict[str, Any] | None) -> str:
     if claim is None or claim.get("estimate") is None:
         return "-"
-    low, high = claim.get("ci_low"), claim.get("ci_high")
-    interval = f" [{low:.3g}, {high:.3g}]" if low is not None and high is not None and low != high else ""
-    return f"{claim['estimate']:.3g}{interval}"
+    return console.estimate_text(claim["estimate"], claim.get("ci_low"), claim.get("ci_high"))

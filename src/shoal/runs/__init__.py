@@ -1,6 +1,7 @@
 """Runs: seeds, budgets, studies, trials, the run folder and its report."""
 
 from shoal.runs.budget import Budget, Limits
+from shoal.runs.mechanism import Flow, flows
 from shoal.runs.results import Measurements, Results
 from shoal.runs.seeds import derive, generator
 from shoal.runs.study import (
@@ -19,6 +20,7 @@ __all__ = [
     "Budget",
     "Claim",
     "Experiment",
+    "Flow",
     "Limits",
     "Measurements",
     "Results",
@@ -28,5 +30,6 @@ __all__ = [
     "Trial",
     "Vocabulary",
     "derive",
+    "flows",
     "generator",
 ]

@@ -7,12 +7,15 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from shoal.runs.flowchart import flowchart
 from shoal.runs.folder import RunFolder, write_atomically
 from shoal.runs.plots import save_figures, standard_figures
 from shoal.stats import Estimate, Verdict
 from shoal.traces import Event, read_trace
 
 if TYPE_CHECKING:
+    from markupsafe import Markup
+
     from shoal.runs.results import Results
     from shoal.runs.study import Study
     from shoal.runs.trials import Summary
@@ -47,6 +50,7 @@ def write_report(folder: RunFolder, study: Study[Any], summary: Summary) -> Path
     page = environment.get_template("report.html").render(
         info=folder.info,
         study=study,
+        mechanism=_drawings(study),
         summary=summary,
         marks=MARKS,
         sample=_sample(folder.path / "events.jsonl"),
@@ -56,6 +60,18 @@ def write_report(folder: RunFolder, study: Study[Any], summary: Summary) -> Path
     target = folder.path / "report.html"
     write_atomically(target, page.encode())
     return target
+
+
+def _drawings(study: Study[Any]) -> dict[str, Markup]:
+    """The picture of the mechanism for wide and for narrow screens; it is escaped where it is drawn."""
+    from markupsafe import Markup
+
+    if not study.mechanism:
+        return {}
+    return {
+        "wide": Markup(flowchart(study.mechanism, study.title)),
+        "narrow": Markup(flowchart(study.mechanism, study.title, upright=True)),
+    }
 
 
 def shown(estimate: Estimate | None) -> str:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Generic, Literal, Protocol, TypeVar
 import numpy as np
 from pydantic import BaseModel, ConfigDict
 
+from shoal.runs.mechanism import Flow
 from shoal.runs.results import Measurements, Results
 from shoal.runs.seeds import Name, derive
 from shoal.stats import Check, Evidence
@@ -66,6 +67,10 @@ class Trial(Generic[C]):
     def derive(self, *names: Name) -> int:
         """A seed for one stream of this replicate. The variant is not part of it: variants share random numbers."""
         return derive(self.root, self.experiment, self.seed, *names)
+
+    def derive_each(self, *names: Name) -> list[int]:
+        """Seeds for one stream of every replicate of a vectorised trial: what ``derive`` gives to each alone."""
+        return [derive(self.root, self.experiment, seed, *names) for seed in self.seeds]
 
     def rng(self, *names: Name) -> np.random.Generator:
         """A generator for one stream of this replicate, shared by all variants (common random numbers)."""
@@ -188,6 +193,8 @@ class Study(Generic[C]):
         sizes: config overrides per size.
         seeds: replicates per size.
         vocabulary: the collaboration vocabulary.
+        mechanism: the mechanism as a directed graph of 4 to 9 nodes in the paper's own terms, for its picture; see
+            ``shoal.runs.mechanism.flows``.
         plots: results -> figures by file name (without ending); None for the standard bars with intervals.
     """
 
@@ -203,6 +210,7 @@ class Study(Generic[C]):
     sizes: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     seeds: Mapping[str, int] = field(default_factory=lambda: {"quick": 3, "standard": 20, "full": 20})
     vocabulary: Vocabulary = Vocabulary()
+    mechanism: Sequence[Flow] = ()
     plots: Callable[[Results], Mapping[str, Figure]] | None = None
 
     def experiment(self, name: str) -> Experiment[C]:

@@ -15,13 +15,14 @@ arm: the page found only partial cooperation), 2 in Trust-and-Split, 1 in Split.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from pydantic import Field
 
+from shoal.runs.checks import Checks, all_of
+from shoal.runs.mechanism import flows
 from shoal.runs.results import Results
 from shoal.runs.study import Claim, Experiment, Study, StudyConfig, Trial, Vocabulary
 from shoal.stats import Check, Evidence, exact, mean
@@ -178,13 +179,11 @@ def _keys(trial: Trial[AlignmentConfig], *names: str) -> Any:
     import jax
     import jax.numpy as jnp
 
-    from shoal.runs.seeds import derive
-
-    numbers = [derive(trial.root, trial.experiment, seed, *names) % 2**31 for seed in trial.seeds]
+    numbers = [number % 2**31 for number in trial.derive_each(*names)]
     return jax.vmap(jax.random.key)(jnp.array(numbers))
 
 
-def _value(experiment: str, variant: str, metric: str, **region: float) -> Callable[[Results], list[Check]]:
+def _value(experiment: str, variant: str, metric: str, **region: float) -> Checks:
     """The mean over seeds lies in a region."""
 
     def checks(results: Results) -> list[Check]:
@@ -194,11 +193,7 @@ def _value(experiment: str, variant: str, metric: str, **region: float) -> Calla
     return checks
 
 
-def _all(*parts: Callable[[Results], list[Check]]) -> Callable[[Results], list[Check]]:
-    return lambda results: [check for part in parts for check in part(results)]
-
-
-def _every(metric: str, **region: float) -> Callable[[Results], list[Check]]:
+def _every(metric: str, **region: float) -> Checks:
     """Holds in every seed of the method."""
 
     def checks(results: Results) -> list[Check]:
@@ -211,7 +206,7 @@ def _every(metric: str, **region: float) -> Callable[[Results], list[Check]]:
     return checks
 
 
-def _more(experiment: str, one: str, two: str, metric: str) -> Callable[[Results], list[Check]]:
+def _more(experiment: str, one: str, two: str, metric: str) -> Checks:
     """One has more than two."""
 
     def checks(results: Results) -> list[Check]:
@@ -259,10 +254,10 @@ CLAIMS = (
     Claim("1b-aligned", "Advantage Alignment ends in cooperation (self-play above 2.3)", "dilemma",
           _value("dilemma", ALIGNED, "self-play", above=2.3)),
     Claim("1c-firm", "It gets more than 0.8 from one who always defects, the sum of rewards less than 0.3", "dilemma",
-          _all(_value("dilemma", ALIGNED, "against always defect", above=0.8),
-               _value("dilemma", SUM, "against always defect", below=0.3))),
+          all_of(_value("dilemma", ALIGNED, "against always defect", above=0.8),
+                 _value("dilemma", SUM, "against always defect", below=0.3))),
     Claim("2-policy", "In every seed it cooperates after CC (above 0.8) and not after being exploited (below 0.2)",
-          "dilemma", _all(_every("P(C) after CC", above=0.8), _every("P(C) after CD", below=0.2))),
+          "dilemma", all_of(_every("P(C) after CC", above=0.8), _every("P(C) after CD", below=0.2))),
     Claim("3-shuffled", "With the weights of the past shuffled across games it ends in defection (below 1.3)",
           "dilemma",
           _value("dilemma", SHUFFLED, "self-play", below=1.3)),
@@ -274,8 +269,8 @@ CLAIMS = (
           _more("split", TALK, NAIVE_TALK, "joint payoff")),
     Claim("5-newcomer", "A naive newcomer against the frozen policy earns less than 3.3, and the policy at least 90% "
           "of what the newcomer earns", "dilemma",
-          _all(_value("dilemma", ALIGNED, "newcomer earns", below=3.3),
-               _value("dilemma", ALIGNED, "share of the newcomer's", above=0.9))),
+          all_of(_value("dilemma", ALIGNED, "newcomer earns", below=3.3),
+                 _value("dilemma", ALIGNED, "share of the newcomer's", above=0.9))),
     Claim("6-pool", "The pool matters: self-play is higher with it", "dilemma",
           _more("dilemma", ALIGNED, ALONE, "self-play"), "Ours; the paper trains with it throughout."),
 )
@@ -291,6 +286,12 @@ STUDY = Study(
         "One term in the policy gradient raises acts that are good for the other player when the past was good for "
         "oneself. Tested with tables in the iterated dilemma, in Split and in Trust-and-Split with a channel, beside "
         "training on own rewards and on their sum, with the ablations that must lose."
+    ),
+    mechanism=flows(
+        "learner -> repeated game -> returns of both -(less the group's mean)-> advantages of both",
+        "advantages of both -(own, over the past)-> weight of the past -(times the other's)-> credit",
+        "advantages of both -(own)-> credit -(policy gradient)-> learner",
+        "learner -(every 10 updates)-> pool of past policies -(as opponents)-> repeated game",
     ),
     config=AlignmentConfig,
     experiments=EXPERIMENTS,

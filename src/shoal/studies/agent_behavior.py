@@ -30,7 +30,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from pydantic import Field
 
-from shoal.runs.checks import Checks, all_of
+from shoal.runs.checks import Checks, all_of, difference
+from shoal.runs.mechanism import flows
 from shoal.runs.results import Measurements, Results
 from shoal.runs.study import Claim, Experiment, Study, StudyConfig, Trial, Vocabulary
 from shoal.stats import Check, exact
@@ -250,15 +251,6 @@ def _level(experiment: str, variants: Sequence[str], metrics: Sequence[str], nee
     return checks
 
 
-def _gap(experiment: str, one: str, two: str, metric: str, **region: Any) -> Checks:
-    def checks(results: Results) -> list[Check]:
-        if not (results.has(experiment, one, metric) and results.has(experiment, two, metric)):
-            return []
-        return [Check(f"{metric}: {one} - {two}", results.difference(experiment, one, two, metric), **region)]
-
-    return checks
-
-
 def _wilcoxon(experiment: str, one: str, two: str, metric: str) -> Checks:
     """One lies below two, with p < 0.01 in Wilcoxon's signed rank test over games (one-sided)."""
 
@@ -354,7 +346,7 @@ CLAIMS = (
     Claim("auc-null", "Identical populations give 0.50 (within 0.03)", "attribution",
           _level("attribution", [FIVE, TIMING_ALONE, LENGTH_ALONE], [f"AUC, {IDENTICAL}"], above=0.47, below=0.53)),
     Claim("beats-timing", "Where agents imitate human timing the five scores beat timing alone by 0.05", "attribution",
-          _gap("attribution", FIVE, TIMING_ALONE, f"AUC, {IMITATED}", above=0.05)),
+          difference("attribution", FIVE, TIMING_ALONE, f"AUC, {IMITATED}", above=0.05)),
     Claim("ablation-carrier", "Without the dimension that carries the planted difference AUC falls, for each of five",
           "ablation", _level("ablation", DIMENSIONS, ["drop without it"], above=0.0)),
     Claim("ablation-others", "Without one that carries none it does not (within 0.01)", "ablation",
@@ -362,23 +354,24 @@ CLAIMS = (
     Claim("governance", "The agent-speed monitor leaves fewer hosts compromised than the human-speed one and none",
           "governance", all_of(_wilcoxon("governance", FAST, SLOW, "compromised"),
                              _wilcoxon("governance", FAST, NOBODY, "compromised"),
-                             _gap("governance", FAST, SLOW, "compromised", below=0.0),
-                             _gap("governance", FAST, NOBODY, "compromised", below=0.0))),
+                             difference("governance", FAST, SLOW, "compromised", below=0.0),
+                             difference("governance", FAST, NOBODY, "compromised", below=0.0))),
     Claim("no-more-blocked", "It blocks no more of the legitimate work than the rule monitor", "governance",
-          _gap("governance", FAST, RULES, "blocked work", below=1e-9)),
+          difference("governance", FAST, RULES, "blocked work", below=1e-9)),
     Claim("random-loses", "A monitor that blocks at random at the same rate loses to it", "governance",
           all_of(_wilcoxon("governance", FAST, CHANCE, "compromised"),
-               _gap("governance", CHANCE, FAST, "compromised", above=0.0))),
+               difference("governance", CHANCE, FAST, "compromised", above=0.0))),
     Claim("escalation", "Ours: asking a human when unsure blocks less work, and leaves more hosts compromised",
-          "governance", all_of(_gap("governance", ESCALATING, FAST, "blocked work", below=0.0),
-                             _gap("governance", ESCALATING, FAST, "compromised", above=0.0))),
+          "governance", all_of(difference("governance", ESCALATING, FAST, "blocked work", below=0.0),
+                             difference("governance", ESCALATING, FAST, "compromised", above=0.0))),
     Claim("controls", "Ours: each stage's control counts: without it more hosts are compromised", "governance",
-          all_of(*(_gap("governance", f"{FAST}, no {c}", FAST, "compromised", above=0.0) for c in CONTROLS))),
+          all_of(*(difference("governance", f"{FAST}, no {c}", FAST, "compromised", above=0.0) for c in CONTROLS))),
     Claim("imitation", "An imitating red lowers the detection of a defender who goes by profiles", "imitation",
-          all_of(_gap("imitation", f"{PROFILE}, {IMITATING_RED}", f"{PROFILE}, {OPEN_RED}", "detected", below=0.0),
-               _wilcoxon("imitation", f"{PROFILE}, {IMITATING_RED}", f"{PROFILE}, {OPEN_RED}", "detected"))),
+          all_of(difference("imitation", f"{PROFILE}, {IMITATING_RED}", f"{PROFILE}, {OPEN_RED}", "detected",
+                            below=0.0),
+                 _wilcoxon("imitation", f"{PROFILE}, {IMITATING_RED}", f"{PROFILE}, {OPEN_RED}", "detected"))),
     Claim("imitation-loss", "More hosts are then lost to it, though the imitator acts half as often", "imitation",
-          _gap("imitation", f"{PROFILE}, {IMITATING_RED}", f"{PROFILE}, {OPEN_RED}", "compromised", above=0.0)),
+          difference("imitation", f"{PROFILE}, {IMITATING_RED}", f"{PROFILE}, {OPEN_RED}", "compromised", above=0.0)),
     Claim("model-menu", "Ours: the model chooses better than at random from a menu of stated pay-offs (b > 0)", "menu",
           _level("menu", [OURS], ["b"], above=0.0), _SMALL),
     Claim("model-probes", "Ours: it contradicts itself in fewer than half of the pairs of probes", "menu",
@@ -397,6 +390,11 @@ STUDY = Study(
     summary=(
         "Six stages of an act, five dimensions in which actors differ, a test of attribution, and a toy game in which "
         "monitors govern workers against an intruder. The paper gives the words; every formula and number is ours."
+    ),
+    mechanism=flows(
+        "target confirmation -> information gathering -> reasoning -> decision mechanism -> action execution",
+        "action execution -> feedback acquisition -(log of acts)-> five scores per actor -> disparity and attribution",
+        "monitor agents -(allow, block, escalate)-> action execution",
     ),
     config=BehaviourConfig,
     experiments=EXPERIMENTS,

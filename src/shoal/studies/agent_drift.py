@@ -38,8 +38,8 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from shoal.runs.checks import Checks, all_of
+from shoal.runs.mechanism import flows
 from shoal.runs.results import Measurements, Results
-from shoal.runs.seeds import derive
 from shoal.runs.study import Claim, Experiment, Study, StudyConfig, Trial, Vocabulary
 from shoal.stats import Check, exact, mean
 
@@ -84,11 +84,6 @@ class DriftConfig(StudyConfig):
     max_tokens: int = Field(16, ge=8, le=1024, description="Longest reply of the live team")
 
 
-def _seeds(trial: Trial[DriftConfig]) -> list[int]:
-    """The seed of each replicate of a vectorised trial."""
-    return [derive(trial.root, trial.experiment, seed) for seed in trial.seeds]
-
-
 def cures(trial: Trial[DriftConfig]) -> Mapping[str, Sequence[Measurements]]:
     """Every arm on the same workflows of three domains, with the same luck."""
     from shoal.diagnosis.stability import simulation as sim
@@ -96,7 +91,7 @@ def cures(trial: Trial[DriftConfig]) -> Mapping[str, Sequence[Measurements]]:
     config = trial.config
     measured: dict[str, list[Measurements]] = {arm: [] for arm in ARMS}
     arms = {name: sim.ARMS[name] for name in ARMS}
-    for seed in _seeds(trial):
+    for seed in trial.derive_each():
         spread = np.random.default_rng(seed).lognormal(0.0, SPREAD, (len(DOMAINS), config.workflows))
         factor = (np.array(list(DOMAINS.values()))[:, None] * spread).ravel()
         runs = sim.Runs(sim.growth(factor.size, factor))
@@ -128,7 +123,7 @@ def detector(trial: Trial[DriftConfig]) -> Mapping[str, Sequence[Measurements]]:
     measured: dict[str, list[Measurements]] = {name: [] for name in (FROZEN, MOVING, ONE_WINDOW)}
     frozen = sim.Setting(config.detector_interactions)
     moving = sim.Setting(config.detector_interactions, moving=True)
-    for seed in _seeds(trial):
+    for seed in trial.derive_each():
         rng, n = np.random.default_rng(seed), config.detector_runs
         drifting = sim.Runs(sim.growth(n, 3.0 ** rng.random(n)), rng.integers(100, 301, n))
         quiet = sim.Runs(sim.growth(n, 0.0))
@@ -159,7 +154,7 @@ def attribution(trial: Trial[DriftConfig]) -> Mapping[str, Sequence[Measurements
     config = trial.config
     measured: dict[str, list[Measurements]] = {kind: [] for kind in OWN_GROUP}
     setting = sim.Setting(config.interactions)
-    for seed in _seeds(trial):
+    for seed in trial.derive_each():
         quiet = sim.simulate(sim.Runs(sim.growth(config.kind_runs, 0.0)), seed, None, setting).groups[0]
         for kind, own in OWN_GROUP.items():
             runs = sim.Runs(sim.growth(config.kind_runs, 1.0, (kind,)))
@@ -182,7 +177,7 @@ def forecast(trial: Trial[DriftConfig]) -> Mapping[str, Sequence[Measurements]]:
 
     config = trial.config
     measured: dict[str, list[Measurements]] = {IN_ORDER: [], SHUFFLED: []}
-    for seed in _seeds(trial):
+    for seed in trial.derive_each():
         rng, n = np.random.default_rng(seed), config.forecast_runs
         runs = sim.Runs(sim.growth(n, 4.0 ** rng.uniform(-1, 1, n)))
         found = sim.simulate(runs, seed, None, sim.Setting(config.interactions))
@@ -403,6 +398,11 @@ STUDY = Study(
         "baseline make an index with alarms, which reads any run. The paper's figures are simulated or projected; here "
         "the alarm is scored on planted drift, cures on a synthetic team whose constants they share, and on a live "
         "small model."
+    ),
+    mechanism=flows(
+        "team -> log -(windows of 50)-> twelve dimensions -(weighted mean)-> stability index -(below 0.75)-> alarm",
+        "log -(first two windows)-> frozen baseline -> twelve dimensions",
+        "stability index -> cures -(consolidate, route, anchor)-> team",
     ),
     config=DriftConfig,
     experiments=(

@@ -32,6 +32,8 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from shoal.runs import Claim, Experiment, Measurements, Results, Study, StudyConfig, Trial, Vocabulary, generator
+from shoal.runs.checks import by_item
+from shoal.runs.mechanism import flows
 from shoal.stats import Check, Estimate, Evidence, exact, fisher, mean, paired_difference, proportion
 from shoal.teams.message_passing import (
     GRADED,
@@ -296,12 +298,8 @@ def _language_cases(trial: Trial[AgentsNetConfig]) -> Iterator[Case]:
 # --- claims ---------------------------------------------------------------------------------------------------------
 
 
-def _items(results: Results, experiment: str, variant: str, metric: str) -> NDArray[np.float64]:
-    return results.items(experiment, variant, metric)[0]
-
-
 def _count(results: Results, experiment: str, variant: str, metric: str) -> tuple[int, int]:
-    values = _items(results, experiment, variant, metric)
+    values = by_item(results, experiment, variant, metric)
     return int((values > 0.5).sum()), values.size
 
 
@@ -309,7 +307,7 @@ def flooding_checks(results: Results) -> list[Check]:
     """Every graph solved: an exact count, so the smallest value decides."""
     checks = []
     for task in ("leader", "consensus"):
-        values = _items(results, "ceiling", "reference", f"solved-{task}")
+        values = by_item(results, "ceiling", "reference", f"solved-{task}")
         if values.size:
             label = f"{task}: share of graphs solved"
             checks.append(Check(label, exact(values.mean(), values.size), above=1.0, needs=200))
@@ -322,7 +320,7 @@ def local_checks(results: Results) -> list[Check]:
     for task in GRADED:
         won, n = _count(results, "ceiling", "reference", f"solved-{task}")
         if n:
-            largest = _items(results, "ceiling", "reference", f"soft-{task}").max()
+            largest = by_item(results, "ceiling", "reference", f"soft-{task}").max()
             checks.append(Check(f"{task}: share of graphs solved", proportion(won, n), above=0.95, needs=200))
             checks.append(Check(f"{task}: largest score", exact(largest, n), below=1.0, needs=200))
     return checks
@@ -347,7 +345,7 @@ def cut_checks(results: Results) -> list[Check]:
 def locality_checks(results: Results) -> list[Check]:
     """Failures counted over paths and rings."""
     won = {
-        variant: np.concatenate([_items(results, "locality", variant, f"solved-leader-{f}") for f in ("path", "ring")])
+        variant: np.concatenate([by_item(results, "locality", variant, f"solved-leader-{f}") for f in ("path", "ring")])
         for variant in LINE_ROUNDS
     }
     if not won["diameter"].size:
@@ -422,7 +420,7 @@ def chance_checks(results: Results) -> list[Check]:
         closed = {"leader": (1 - 1 / n) ** (n - 1), "consensus": 2.0 ** (1 - n)}
         expected = PAGE_FIGURES.get(task, {}).get(n, closed.get(task))
         if expected is not None:
-            found = mean(_items(results, "chance", "random", metric)).shift(-expected)
+            found = mean(by_item(results, "chance", "random", metric)).shift(-expected)
             label = f"{task}, n={n}: soft score of random answers - {expected:.3f}"
             checks.append(Check(label, found, above=-CHANCE_TOLERANCE, below=CHANCE_TOLERANCE, needs=50))
     return checks
@@ -449,8 +447,8 @@ def order_checks(results: Results) -> list[Check]:
         if not metric.startswith("soft-consensus-n"):
             continue
         n = metric.rpartition("-n")[2]
-        agreed = _items(results, "language", "free-json", metric)
-        covered = _items(results, "language", "free-json", f"soft-vertex-cover-n{n}")
+        agreed = by_item(results, "language", "free-json", metric)
+        covered = by_item(results, "language", "free-json", f"soft-vertex-cover-n{n}")
         if agreed.size and agreed.size == covered.size:
             gap = paired_difference(agreed, covered)
             checks.append(Check(f"n={n}: consensus - vertex cover, soft", gap, above=0.0, needs=9))
@@ -467,6 +465,11 @@ STUDY = Study(
         "Agents on the nodes of a graph talk to neighbours in synchronous rounds and then solve colouring, vertex "
         "cover, matching, leader election or consensus together. Tested here: engine and scorers with classical "
         "algorithms of set competence, up to 1,000 nodes; ablations without messages; and a small language model."
+    ),
+    mechanism=flows(
+        "graph -(one node each)-> agents -> messages to neighbours -(next round)-> agents",
+        "task -> agents",
+        "messages to neighbours -(after R rounds)-> everybody's answer -> joint answer -(the task's rule)-> score",
     ),
     config=AgentsNetConfig,
     experiments=(

@@ -35,6 +35,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
+from shoal.runs.mechanism import flows
 from shoal.runs.results import Results
 from shoal.runs.seeds import derive
 from shoal.runs.study import Claim, Experiment, Study, StudyConfig, Trial, Vocabulary
@@ -519,6 +520,13 @@ STUDY = Study(
         "all agents then act at once. Tested beside MAT, MAT-Dec and MAPPO: order independence, assignment games, "
         "ablations of consensus and length, climbing and penalty, agents that are alike, spread and combat. Execution "
         "is central: all observations are needed at run time."
+    ),
+    mechanism=flows(
+        "observations -> encoder -> compressor -(prefix)-> chain of latent thoughts -(gate)-> consensus vector",
+        "consensus vector -> actions, all at once -(reward)-> PPO update",
+        "encoder -(attended to)-> chain of latent thoughts",
+        "encoder -(own encoding)-> actions, all at once",
+        "compressor -> team value -> PPO update",
     ),
     config=CMATConfig,
     experiments=EXPERIMENTS,

@@ -45,6 +45,7 @@ from shoal.errors import InputError
 from shoal.models.opinions import draw_answers
 from shoal.models.recorded import RecordedAnswers, gsm8k_recordings
 from shoal.models.scripted import ScriptedModel
+from shoal.runs.mechanism import flows
 from shoal.runs.results import Measurements, Results
 from shoal.runs.seeds import derive
 from shoal.runs.study import Claim, Experiment, Study, StudyConfig, Trial, Vocabulary
@@ -554,6 +555,11 @@ STUDY = Study(
         "The survey describes any team by its channels: actors, stage, type, strategy, structure and orchestration. "
         "Every value runs from a YAML file here, and its warnings are tested: correlated errors, cascades of "
         "sycophancy, the hub as a single point of failure, roles that need skills to match."
+    ),
+    mechanism=flows(
+        "goal and input -> orchestration -(static or dynamic)-> channels -> early: shared context -> agents",
+        "type, structure, strategy -> channels -> mid: parameters -> agents -> late: outputs combined -> team output",
+        "channels -> late: outputs combined",
     ),
     config=Config,
     experiments=[

@@ -36,6 +36,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from pydantic import Field
 
+from shoal.runs.mechanism import flows
 from shoal.runs.results import Measurements, Results
 from shoal.runs.seeds import derive
 from shoal.runs.study import Claim, Experiment, Study, StudyConfig, Trial, Vocabulary
@@ -439,6 +440,13 @@ STUDY = Study(
         "Independent deep Q-learners play repeated dilemmas; victims, bystanders or both may punish, and partners may "
         "be chosen by reputation. Tested: which mixture brings cooperation and reward, what exploration costs, and "
         "whether anything is left when the fine is 0, punishing is random, or punishing a defector costs."
+    ),
+    mechanism=flows(
+        "reputation -> partner selection -> round of the dilemma -> victim or bystander -(may punish)-> punishment",
+        "punishment -> rewards -> Q-learners -(select, play, punish)-> partner selection",
+        "round of the dilemma -> rewards",
+        "round of the dilemma -(by play)-> reputation",
+        "punishment -(by justice)-> reputation",
     ),
     config=PunishmentConfig,
     experiments=EXPERIMENTS,

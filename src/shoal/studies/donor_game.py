@@ -28,7 +28,7 @@ Selection is not tuned until it makes cooperation: alone it does not. Ours: what
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -36,8 +36,9 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
+from shoal.runs.checks import Checks, all_of, difference
+from shoal.runs.mechanism import flows
 from shoal.runs.results import Measurements, Results
-from shoal.runs.seeds import derive
 from shoal.runs.study import Claim, Experiment, Study, StudyConfig, Trial, Vocabulary
 from shoal.stats import Check, Estimate, Evidence, exact, fisher, mean, paired_difference
 from shoal.traces import Usage
@@ -110,11 +111,6 @@ def bounds(trial: Trial[DonorConfig]) -> Measurements:
     return {"resources": finals[1], "books off": off, "calls of a full run": full.strategy_calls + full.donation_calls}
 
 
-def _seeds(trial: Trial[DonorConfig], *names: str) -> list[int]:
-    """One seed for each replicate of a vectorised trial, whatever the others."""
-    return [derive(trial.root, trial.experiment, seed, *names) for seed in trial.seeds]
-
-
 def _told(history: SocietyHistory) -> list[Measurements]:
     """Measurements of each society; values of the generations are items."""
     log = np.log10(history.resources)
@@ -142,7 +138,7 @@ def trace(trial: Trial[DonorConfig]) -> Mapping[str, Sequence[Measurements]]:
     """Defectors among discriminators, of both kinds, under every condition; the same luck in all."""
     from shoal.games.donor_evolution import defector, discriminator, evolve
 
-    config, seeds = trial.config, _seeds(trial, "lives")
+    config, seeds = trial.config, trial.derive_each("lives")
     changes: dict[str, dict[str, Any]] = {
         HIDDEN: {"depth": 0}, DEPTH_1: {"depth": 1}, NO_SELECTION: {"selection": False},
         NO_TRANSMISSION: {"transmission": False}, LOW_B: {"multiplier": 1.5}, HIGH_B: {"multiplier": 3.0},
@@ -165,7 +161,7 @@ def mutation(trial: Trial[DonorConfig]) -> Mapping[str, Sequence[Measurements]]:
     """Chain matchers whose newcomers are a little more generous, as generous, or less generous than their advisers."""
     from shoal.games.donor_evolution import TRAITS, chain_matcher, evolve
 
-    config, seeds = trial.config, _seeds(trial, "lives")
+    config, seeds = trial.config, trial.derive_each("lives")
     founders = np.tile(chain_matcher(), (len(seeds), config.agents, 1))
     draws = [np.random.default_rng(s).normal(0.5, 0.15, config.agents) for s in seeds]
     founders[..., TRAITS.index("first")] = np.clip(draws, 0, 1)
@@ -180,7 +176,7 @@ def threshold(trial: Trial[DonorConfig]) -> Mapping[str, Sequence[Measurements]]
     """Discriminators with thresholds of their own, from several starting generosities."""
     from shoal.games.donor_evolution import TRAITS, discriminator, evolve
 
-    config, seeds = trial.config, _seeds(trial, "lives")
+    config, seeds = trial.config, trial.derive_each("lives")
     measured = {}
     for generosity in GENEROSITY:
         founders = np.tile(discriminator(), (len(seeds), config.agents, 1))
@@ -328,7 +324,6 @@ def logistic_slope(x: NDArray[np.float64], y: NDArray[np.float64]) -> Estimate:
     return Estimate(float(beta[1]), float(beta[1]) - half, float(beta[1]) + half, x.size, method="logistic, wald")
 
 
-Checks = Callable[[Results], list[Check]]
 KINDS = (STANDING, FIRST_ORDER)
 
 
@@ -350,15 +345,6 @@ def _replies(variant: str, metric: str, **region: Any) -> Checks:
     return checks
 
 
-def _gap(experiment: str, one: str, two: str, metric: str, **region: Any) -> Checks:
-    def checks(results: Results) -> list[Check]:
-        if not (results.has(experiment, one, metric) and results.has(experiment, two, metric)):
-            return []
-        return [Check(f"{metric}: {one} - {two}", results.difference(experiment, one, two, metric), **region)]
-
-    return checks
-
-
 def _change(experiment: str, variant: str, metric: str, needs: int = 2, **region: Any) -> Checks:
     """Last generation less the first."""
 
@@ -371,12 +357,8 @@ def _change(experiment: str, variant: str, metric: str, needs: int = 2, **region
     return checks
 
 
-def _all(*parts: Checks) -> Checks:
-    return lambda results: [check for part in parts for check in part(results)]
-
-
 def _both(condition: str, against: str, metric: str, **region: Any) -> Checks:
-    return _all(*(_gap("trace", f"{k}, {condition}", f"{k}, {against}", metric, **region) for k in KINDS))
+    return all_of(*(difference("trace", f"{k}, {condition}", f"{k}, {against}", metric, **region) for k in KINDS))
 
 
 def _of_kinds(condition: str, metric: str, **region: Any) -> Checks:
@@ -511,14 +493,14 @@ CLAIMS = (
     Claim("half-defectors", "From half defectors most societies end with a majority of them, even with the trace",
           "trace", lambda r: [c for k in KINDS for c in _majorities(r, f"{k}, {HALF}")]),
     Claim("multipliers", "With b = 1.5 and 3 the picture is the same", "trace",
-          _all(_of_kinds(LOW_B, "defectors, last", below=0.4), _of_kinds(HIGH_B, "defectors, last", below=0.4),
-               _of_kinds(LOW_B_HIDDEN, "defectors, last", above=0.9),
-               _of_kinds(HIGH_B_HIDDEN, "defectors, last", above=0.9))),
+          all_of(_of_kinds(LOW_B, "defectors, last", below=0.4), _of_kinds(HIGH_B, "defectors, last", below=0.4),
+                 _of_kinds(LOW_B_HIDDEN, "defectors, last", above=0.9),
+                 _of_kinds(HIGH_B_HIDDEN, "defectors, last", above=0.9))),
     Claim("depth-1", "With a trace of depth 1 societies that go by standing end poorer", "trace",
-          _gap("trace", f"{STANDING}, {DEPTH_1}", f"{STANDING}, {TRACE}", "log resources, last", below=0.0)),
+          difference("trace", f"{STANDING}, {DEPTH_1}", f"{STANDING}, {TRACE}", "log resources, last", below=0.0)),
     Claim("depth-1-first-order", "Those that look at the last donation only end the same", "trace",
-          _gap("trace", f"{FIRST_ORDER}, {DEPTH_1}", f"{FIRST_ORDER}, {TRACE}", "log resources, last", above=-1e-9,
-               below=1e-9)),
+          difference("trace", f"{FIRST_ORDER}, {DEPTH_1}", f"{FIRST_ORDER}, {TRACE}", "log resources, last",
+                     above=-1e-9, below=1e-9)),
     Claim("no-selection", "Ablation, no selection: more defectors at the end", "trace",
           _both(NO_SELECTION, TRACE, "defectors, last", above=0.0)),
     Claim("no-transmission", "Ablation, newcomers without advice: more defectors at the end", "trace",
@@ -532,15 +514,15 @@ CLAIMS = (
     Claim("giving-pays", "Where it is shown, selection favours those who give more", "trace",
           _of_kinds(TRACE, "selection differential", above=0.0)),
     Claim("bias-order", "Final resources are ordered by mutation bias, +0.03 > 0 > -0.03, with intervals apart",
-          "mutation", _all(_ordered("resources, last"), _ordered("log resources, last"))),
+          "mutation", all_of(_ordered("resources, last"), _ordered("log resources, last"))),
     Claim("growth", "With bias +0.03 donations grow over the generations", "mutation",
           _change("mutation", RISING, "donation", above=0.0)),
     Claim("decline", "With bias -0.03 they decline", "mutation", _change("mutation", FALLING, "donation", below=0.0)),
     Claim("selection-alone", "Selection alone (bias 0) makes fewer than half of the societies richer", "mutation",
           _level("mutation", [LEVEL], "rose", below=0.5)),
     Claim("bias-measured", "The measured mutation bias has the sign of the true one", "mutation",
-          _all(_level("mutation", [RISING], "mutation bias", above=0.0),
-               _level("mutation", [FALLING], "mutation bias", below=0.0))),
+          all_of(_level("mutation", [RISING], "mutation bias", above=0.0),
+                 _level("mutation", [FALLING], "mutation bias", below=0.0))),
     Claim("start-matters", "The more generous the founders, the more runs succeed (logistic slope above 0)",
           "threshold", _slope),
     Claim("menu-readable", "A model that chooses from a menu is read in 95% of its donations", "language",
@@ -550,7 +532,7 @@ CLAIMS = (
     Claim("free-strategies", "More than half of its free strategies lack the phrase", "language",
           _replies(FREE, "strategies unread", above=0.5), _MODEL),
     Claim("model-grows", "Donations grow from the first generation to the last", "language",
-          _all(*(_change("language", v, "donation", needs=5, above=0.0) for v in (MENU, FREE))), _MODEL),
+          all_of(*(_change("language", v, "donation", needs=5, above=0.0) for v in (MENU, FREE))), _MODEL),
     Claim("model-selection", "Selection favours the generous", "language",
           _level("language", [MENU, FREE], "selection differential", needs=5, above=0.0), _MODEL),
     Claim("models-differ", "Two models end with different resources (permutation test of ranks)", "models",
@@ -569,6 +551,12 @@ STUDY = Study(
         "Agents give resources that double on the way, seeing only a short chain of recent donations; the richer half "
         "survives and newcomers learn from it. Tested on scripted strategies under every ablation, growth and decline, "
         "and with language models under the full protocol, whose cost is told first."
+    ),
+    mechanism=flows(
+        "strategies -> donor and recipient -> donation -(doubled)-> resources -(richest half)-> survivors",
+        "donation -> trace of past gifts -(shown to the donor)-> donation",
+        "survivors -(advice and scores)-> newcomers -> strategies",
+        "survivors -(unchanged)-> strategies",
     ),
     config=DonorConfig,
     experiments=EXPERIMENTS,

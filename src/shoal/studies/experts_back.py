@@ -42,6 +42,7 @@ from pydantic import Field
 from shoal.diagnosis import expert_teams as teams
 from shoal.diagnosis import expertise
 from shoal.runs.checks import Checks, all_of, at_most, by_item, gain, same
+from shoal.runs.mechanism import flows
 from shoal.runs.results import Results
 from shoal.runs.study import Claim, Experiment, Study, StudyConfig, Trial, Vocabulary
 from shoal.stats import Check, Estimate, Evidence, exact, mean
@@ -54,21 +55,9 @@ IGNORED, PERSISTS, DEFERS = "reveal, ignored", "not mentioned, expert persists",
 VOTE, MEAN_RANK, DEBATE, OPT_OUT = "majority vote, no talk", "mean rank, no talk", "debate (reveal)", "opt-out (reveal)"
 ORACLE, CONFIDENT, MEMBER = "oracle member", "confidence-weighted, no talk", "mean member"
 ARMS = (
-    CONTROL,
-    UNTOLD,
-    TOLD,
-    BEST,
-    IGNORED,
-    PERSISTS,
-    DEFERS,
-    VOTE,
-    MEAN_RANK,
-    DEBATE,
-    OPT_OUT,
-    ORACLE,
-    CONFIDENT,
-    MEMBER,
-)
+    CONTROL, UNTOLD, TOLD, BEST, IGNORED, PERSISTS, DEFERS,
+    VOTE, MEAN_RANK, DEBATE, OPT_OUT, ORACLE, CONFIDENT, MEMBER,
+)  # fmt: skip
 SIZES = (2, 4, 8)
 UNRELATED = "not mentioned, independent errors"
 CODED, SHUFFLED = "dialogues", "dialogues, shuffled"
@@ -567,6 +556,12 @@ STUDY = Study(
         "A team without roles falls short of its best member, told or not who that is. Its loss is split into not "
         "finding and not using the expert; turns are coded as deference or compromise; sizes and a saboteur are swept. "
         "Synthetic members show the arithmetic, beside three comparators, the paper's table, and a small model's talk."
+    ),
+    mechanism=flows(
+        "one member's knowledge -> answers -> rounds of talk -> private answers -(vote or mean rank)-> team answer",
+        "who is the expert -(told or not)-> rounds of talk -(coded)-> deference or compromise",
+        "team answer -> gap: finding and using the expert",
+        "one member's knowledge -(best member)-> gap: finding and using the expert",
     ),
     config=ExpertsBackConfig,
     experiments=(

@@ -36,6 +36,8 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
+from shoal.runs.checks import Checks, all_of
+from shoal.runs.mechanism import flows
 from shoal.runs.results import Results
 from shoal.runs.seeds import derive
 from shoal.runs.study import Claim, Experiment, Study, StudyConfig, Trial, Vocabulary
@@ -297,7 +299,7 @@ def _trained(
 def _differs(
     experiment: str, variant: str, against: str, metric: str, above: float | None = None, below: float | None = None,
     welch: bool = False,
-) -> Callable[[Results], list[Check]]:  # fmt: skip
+) -> Checks:  # fmt: skip
     """Check of variant - against by seeds; with Welch's test where the page asks for it."""
 
     def checks(results: Results) -> list[Check]:
@@ -324,7 +326,7 @@ def welch_p(one: NDArray[np.float64], two: NDArray[np.float64]) -> float:
 
 def _value(
     experiment: str, variant: str, metric: str, above: float | None = None, below: float | None = None
-) -> Callable[[Results], list[Check]]:
+) -> Checks:
     """Check of a mean over seeds."""
 
     def checks(results: Results) -> list[Check]:
@@ -335,11 +337,7 @@ def _value(
     return checks
 
 
-def _all(*parts: Callable[[Results], list[Check]]) -> Callable[[Results], list[Check]]:
-    return lambda results: [check for part in parts for check in part(results)]
-
-
-def _zeroed(experiment: str, metric: str) -> Callable[[Results], list[Check]]:
+def _zeroed(experiment: str, metric: str) -> Checks:
     """Messages zeroed less never had any, of the same seeds."""
 
     def checks(results: Results) -> list[Check]:
@@ -354,7 +352,7 @@ def _zeroed(experiment: str, metric: str) -> Callable[[Results], list[Check]]:
     return checks
 
 
-def _kept_return(variant: str) -> Callable[[Results], list[Check]]:
+def _kept_return(variant: str) -> Checks:
     """Share of always-talk's return that is kept, for each q."""
 
     def checks(results: Results) -> list[Check]:
@@ -381,7 +379,7 @@ def _leaks(results: Results) -> list[Check]:
     return found
 
 
-def _unused(experiment: str) -> Callable[[Results], list[Check]]:
+def _unused(experiment: str) -> Checks:
     """Readability less the loss of wins when another episode's message is heard, by scene."""
 
     def checks(results: Results) -> list[Check]:
@@ -510,8 +508,8 @@ CLAIMS = (
           "switch", _zeroed("switch", "return")),
     Claim("traffic-gates", "Traffic junction: IC3Net's gates are open in less than 80% of steps, at a success no lower "
           "than CommNet's minus 3 points",
-          "traffic", _all(_value("traffic", IC3NET, "open", below=0.8),
-                          _differs("traffic", IC3NET, COMMNET, "success", above=-0.03)), _TRAFFIC_NOTE),
+          "traffic", all_of(_value("traffic", IC3NET, "open", below=0.8),
+                            _differs("traffic", IC3NET, COMMNET, "success", above=-0.03)), _TRAFFIC_NOTE),
     Claim("prey-falls-silent", "Competitive predator-prey: the prey's gate is open in less than 10% of steps",
           "hunt", _value("hunt", COMPETITIVE, "gate of prey", below=0.1)),
     Claim("prey-below-predators", "Competitive predator-prey: the prey's gate is open less often than the predators'",
@@ -525,11 +523,11 @@ CLAIMS = (
     Claim("tarmac-uniform", "With uniform attention it loses",
           "addressee", _differs("addressee", TARMAC, UNIFORM, "right", above=0.0)),
     Claim("gated-rate", "Diagnostic: the gated rate tracks q with slope 0.7 to 1.3, at 98% of always-talk's return",
-          "needed", _all(_value("needed", GATED, "slope", above=0.7, below=1.3), _kept_return(GATED))),
+          "needed", all_of(_value("needed", GATED, "slope", above=0.7, below=1.3), _kept_return(GATED))),
     Claim("event-rate", "Diagnostic: the event-triggered rate tracks q with slope 0.7 to 1.3, at 98% of the return",
-          "needed", _all(_value("needed", EVENT, "slope", above=0.7, below=1.3), _kept_return(EVENT))),
+          "needed", all_of(_value("needed", EVENT, "slope", above=0.7, below=1.3), _kept_return(EVENT))),
     Claim("cross-play", "Codes do not transfer: cross-play of independently trained pairs is below half of self-play",
-          "referential", _all(*(_value("referential", v, "ratio", below=0.5) for v in (TOKENS, RIAL))),
+          "referential", all_of(*(_value("referential", v, "ratio", below=0.5) for v in (TOKENS, RIAL))),
           "Guessing wins 1 of 4, so the ratio cannot fall much below 0.25 / self-play."),
     Claim("codes-are-used", "Replaced by another episode's, messages of the referential game lose at least 20 points",
           "referential", _used),
@@ -565,6 +563,12 @@ STUDY = Study(
     summary="A survey of multi-agent communication as a vocabulary and as components: CommNet, DIAL, IC3Net, TarMAC, "
     "event triggers, tokens and more between encoder and head of every policy-gradient learner. Tested: that messages "
     "help and are used, that gates and triggers save traffic, that codes do not transfer, that nothing leaks.",
+    mechanism=flows(
+        "observation -> message (what) -> gate (who, when) -> recipients (whom) -> aggregation (how) -> action",
+        "action -> reward (why) -(learning)-> message (what)",
+        "observation -> action",
+        "aggregation (how) -(inner rounds)-> message (what)",
+    ),
     config=FiveWsConfig,
     experiments=EXPERIMENTS,
     claims=CLAIMS,

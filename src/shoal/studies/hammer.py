@@ -33,6 +33,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
+from shoal.runs.mechanism import flows
 from shoal.runs.results import Results
 from shoal.runs.seeds import derive
 from shoal.runs.study import Claim, Experiment, Study, StudyConfig, Trial, Vocabulary
@@ -511,6 +512,12 @@ STUDY = Study(
         "numbers, only through the local agents' policy gradients. Tested against independent learners with the same "
         "settings, random, shuffled, detached and binary messages, and a centralised controller, in sum guessing, "
         "particle spread and beam carrying."
+    ),
+    mechanism=flows(
+        "all observations -> central network -> private messages -> local actors -> world -(rewards)-> local losses",
+        "own observation -> local actors",
+        "local losses -> local actors",
+        "local losses -(through the messages)-> central network",
     ),
     config=HammerConfig,
     experiments=EXPERIMENTS,

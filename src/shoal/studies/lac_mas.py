@@ -26,13 +26,15 @@ disagreement) were fixed before any of these seeds ran.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
+from shoal.runs.checks import Checks, all_of
+from shoal.runs.mechanism import flows
 from shoal.runs.results import Measurements, Results
 from shoal.runs.seeds import derive
 from shoal.runs.study import Claim, Experiment, Study, StudyConfig, Trial, Vocabulary
@@ -115,7 +117,7 @@ def guided(trial: Trial[ConsensusConfig]) -> Sequence[Measurements]:
     """One variant on the functions of an experiment."""
     from shoal.games.consensus import consensus_objectives, mixing
 
-    config, seeds = trial.config, _seeds(trial)
+    config, seeds = trial.config, trial.derive_each()
     problem = consensus_objectives(
         PLACES[trial.experiment], seeds, agents=config.agents, dimensions=config.dimensions, conflict=config.conflict
     )
@@ -128,7 +130,7 @@ def graphs(trial: Trial[ConsensusConfig]) -> Sequence[Measurements]:
     """MASOIE and LAC-MAS on other graphs than the ring, heterogeneous pair; the variant is "NAME, graph"."""
     from shoal.games.consensus import consensus_objectives, mixing
 
-    config, seeds = trial.config, _seeds(trial)
+    config, seeds = trial.config, trial.derive_each()
     name, _, graph = trial.variant.partition(", ")
     problem = consensus_objectives(
         PLACES["heterogeneous"], seeds, agents=config.agents, dimensions=config.dimensions, conflict=config.conflict
@@ -141,7 +143,7 @@ def sensors(trial: Trial[ConsensusConfig]) -> Sequence[Measurements]:
     """Where are the targets? Error: mean distance of the answer's targets to the true ones."""
     from shoal.games.consensus import localisation, mixing, optimise
 
-    config, seeds = trial.config, _seeds(trial)
+    config, seeds = trial.config, trial.derive_each()
     problem = localisation(config.targets, seeds, agents=config.agents)
     weights = mixing(config.graph, config.agents, derive(trial.root, "graph"))
     swarms, rng = rules(config, trial.variant, config.evaluations), np.random.default_rng(derive(trial.root, "advice"))
@@ -149,10 +151,6 @@ def sensors(trial: Trial[ConsensusConfig]) -> Sequence[Measurements]:
     apart = run.answers.mean(1) - problem.optimum
     error = np.linalg.norm(apart.reshape(len(seeds), -1, 2), axis=-1).mean(1)
     return [{**m, "error": float(e)} for m, e in zip(_told(run, config.evaluations), error, strict=True)]
-
-
-def _seeds(trial: Trial[ConsensusConfig]) -> list[int]:
-    return [derive(trial.root, trial.experiment, seed) for seed in trial.seeds]
 
 
 def _run(
@@ -319,7 +317,6 @@ def forecast(trial: Trial[ConsensusConfig]) -> Usage:
     return Usage(calls * 400, calls * 24, calls)
 
 
-Checks = Callable[[Results], list[Check]]
 Alternative = Literal["two-sided", "less", "greater"]
 
 
@@ -403,10 +400,6 @@ def _most(experiment: str, variants: Sequence[str], metric: str, below: float) -
     return checks
 
 
-def _all(*parts: Checks) -> Checks:
-    return lambda results: [check for part in parts for check in part(results)]
-
-
 def narrow(config: ConsensusConfig) -> str | None:
     """Why the wider experiments are left out, if they are."""
     return None if config.wide else "left out at this size: ask with --set wide=true"
@@ -468,9 +461,9 @@ CLAIMS = (
     Claim("full", "The same with Act and Coop", "elliptic", _lower("elliptic", FULL, MASOIE)),
     Claim("ones", "Ablation, w = (1, 1, 1): MASOIE exactly", "elliptic", _same("elliptic")),
     Claim("no-loss", "Schwefel and Griewank: no significant loss to MASOIE", "schwefel",
-          _all(*(_no_loss(place, v, MASOIE) for place in ("schwefel", "griewank") for v in (ACT, FULL)))),
+          all_of(*(_no_loss(place, v, MASOIE) for place in ("schwefel", "griewank") for v in (ACT, FULL)))),
     Claim("rosenbrock", "Rosenbrock: no significant loss to MASOIE", "rosenbrock",
-          _all(*(_no_loss("rosenbrock", v, MASOIE) for v in (ACT, FULL)))),
+          all_of(*(_no_loss("rosenbrock", v, MASOIE) for v in (ACT, FULL)))),
     Claim("coop-agrees", "Heterogeneous functions, equal evaluations: Coop disagrees no more than MASOIE",
           "heterogeneous", _no_loss("heterogeneous", COOP, MASOIE, "disagreement")),
     Claim("act-disagrees", "There MASOIE disagrees less than Act", "heterogeneous",
@@ -483,24 +476,24 @@ CLAIMS = (
     Claim("advice-act", "Advice on coefficients alone beats constant ones", "elliptic",
           _gain_of_advice("elliptic", ACT, "constant act"), _TIE),
     Claim("advice-weights", "Heterogeneous functions: advice on weights beats the graph's own and random ones",
-          "heterogeneous", _all(_gain_of_advice("heterogeneous", COOP, OWN_WEIGHTS),
-                                _gain_of_advice("heterogeneous", COOP, RANDOM_WEIGHTS)), _TIE),
+          "heterogeneous", all_of(_gain_of_advice("heterogeneous", COOP, OWN_WEIGHTS),
+                                  _gain_of_advice("heterogeneous", COOP, RANDOM_WEIGHTS)), _TIE),
     Claim("advice-pair", "Heterogeneous functions: the whole advice beats constant and random advice", "heterogeneous",
-          _all(_gain_of_advice("heterogeneous", FULL, CONSTANT), _gain_of_advice("heterogeneous", FULL, RANDOM)), _TIE),
+          all_of(*(_gain_of_advice("heterogeneous", FULL, other) for other in (CONSTANT, RANDOM))), _TIE),
     Claim("baselines", "Elliptic: MASOIE ends below gradient-free consensus and averaging swarms", "elliptic",
-          _all(_lower("elliptic", MASOIE, GRADIENT_FREE), _lower("elliptic", MASOIE, AVERAGING))),
+          all_of(_lower("elliptic", MASOIE, GRADIENT_FREE), _lower("elliptic", MASOIE, AVERAGING))),
     Claim("sensors", "Localisation: LAC-MAS has the lower error than MASOIE", "sensors",
           _lower("sensors", FULL, MASOIE, "error", FAST)),
     Claim("budget", "No variant uses more evaluations of an agent's objective than it was given", "elliptic",
           _most("elliptic", _ELLIPTIC, "share of budget", 1.0)),
     Claim("rows", "Rows of weights sum to 1 within 1e-12, with nothing on strangers, whatever is replied", REPLIES,
-          _all(_most(REPLIES, ("projection",), "row off", 1e-12),
-               _most(REPLIES, ("projection",), "weight of strangers", 1e-300))),
+          all_of(_most(REPLIES, ("projection",), "row off", 1e-12),
+                 _most(REPLIES, ("projection",), "weight of strangers", 1e-300))),
     Claim("contraction", "Without search all agree in the end, and plain averaging contracts at its second eigenvalue",
           CONTRACTION,
-          _all(_most(CONTRACTION, GRAPHS, "rate off", 0.02), _most(CONTRACTION, GRAPHS, "disagreement", 1e-7))),
+          all_of(_most(CONTRACTION, GRAPHS, "rate off", 0.02), _most(CONTRACTION, GRAPHS, "disagreement", 1e-7))),
     Claim("model", "A model's advice beats constant and random advice at the same schedule", "language",
-          _all(_gain_of_advice("language", MODEL, CONSTANT), _gain_of_advice("language", MODEL, RANDOM)),
+          all_of(_gain_of_advice("language", MODEL, CONSTANT), _gain_of_advice("language", MODEL, RANDOM)),
           _TIE + " A small model on a small problem by default."),
 )
 # fmt: on
@@ -516,6 +509,12 @@ STUDY = Study(
         "Agents on a graph minimise the mean of private black boxes with swarms whose momentum follows their spread; a "
         "model rarely tunes coefficients and the weights of neighbours. Tested against the backbone, baselines, and "
         "constant, random and scripted advice at the same schedule and budget."
+    ),
+    mechanism=flows(
+        "private objectives -> internal learning -(swarms)-> external learning -> common answer",
+        "external learning -(next loop)-> internal learning -> spread of the swarm -> velocity coefficients",
+        "spread of the swarm -(recent path)-> model's rare advice -(act)-> velocity coefficients -> external learning",
+        "model's rare advice -(cooperate)-> weights of neighbours -> external learning",
     ),
     config=ConsensusConfig,
     experiments=EXPERIMENTS,

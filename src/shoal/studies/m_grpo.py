@@ -22,6 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
+from shoal.runs.mechanism import flows
 from shoal.runs.results import Results
 from shoal.runs.study import Claim, Experiment, Study, StudyConfig, Trial, Vocabulary
 from shoal.stats import Check, Evidence, exact, mean
@@ -282,6 +283,13 @@ STUDY = Study(
         "A main agent hands out subtasks as often as it likes; each role has its own group-relative advantage, the "
         "sub-agent a mixed reward, and its trajectories are copied or dropped to the same number for every rollout. "
         "Tested on a delegation bandit beside frozen, unaligned, single-agent and one-sided arms."
+    ),
+    mechanism=flows(
+        "question -> main agent -(subtasks)-> sub-agent -(reports)-> main agent",
+        "main agent -(answer)-> main reward -(over rollouts)-> main advantage -> main agent",
+        "sub-agent -> mixed reward -> aligned trajectories -(copied or dropped)-> sub-agent's advantage -> sub-agent",
+        "main reward -(was it right)-> mixed reward",
+        "judge of subtasks -> mixed reward",
     ),
     config=MGrpoConfig,
     experiments=EXPERIMENTS,

@@ -22,6 +22,7 @@ import numpy as np
 from pydantic import Field
 
 from shoal.models.causal.network import lacking_packages
+from shoal.runs.mechanism import flows
 from shoal.runs.results import Results
 from shoal.runs.settings import validate
 from shoal.runs.study import Claim, Experiment, Study, StudyConfig, Trial, Vocabulary
@@ -294,6 +295,12 @@ STUDY = Study(
         "Every role writes several times on each output of the one before, only the leaves are graded, and the grade "
         "flows back as a mean; each role then imitates its good outputs and learns preferences between siblings. "
         "Tested with exact success rates on tables, and on tiny transformers."
+    ),
+    mechanism=flows(
+        "question -> generator -(n drafts)-> verifier -(n critiques)-> refiner -(n answers)-> graded leaves",
+        "graded leaves -(mean, backwards)-> values -(above a half)-> good and bad siblings",
+        "good and bad siblings -> imitation, then preferences -(each role)-> generator",
+        "refiner -(three runs)-> majority vote",
     ),
     config=MaltConfig,
     experiments=EXPERIMENTS,

@@ -30,13 +30,15 @@ policies walk in circles there. Thresholds and Welch's test are the page's. Comb
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
+from shoal.runs.checks import Checks, all_of
+from shoal.runs.mechanism import flows
 from shoal.runs.results import Results
 from shoal.runs.seeds import derive
 from shoal.runs.study import Claim, Experiment, Study, StudyConfig, Trial, Vocabulary
@@ -337,9 +339,6 @@ def welch(one: NDArray[np.float64], two: NDArray[np.float64]) -> Estimate:
     return Estimate(gap, gap - half, gap + half, n, float(2 * t.sf(abs(gap) / spread, degrees)), "Welch")
 
 
-Checks = Callable[[Results], list[Check]]
-
-
 def _bound(
     experiment: str, variant: str, metric: str, above: float | None = None, below: float | None = None
 ) -> Checks:
@@ -365,15 +364,6 @@ def _difference(
         times = "" if factor == 1 else f"{factor:g} x "
         found = mean(first - factor * second) if pair else welch(first, factor * second)
         return [Check(f"{metric}: {one} - {times}{two}", found, above=above, needs=5)]
-
-    return checks
-
-
-def _all(*parts: Checks) -> Checks:
-    """All checks of all parts, as far as they were measured."""
-
-    def checks(results: Results) -> list[Check]:
-        return [check for part in parts for check in part(results)]
 
     return checks
 
@@ -489,20 +479,20 @@ CLAIMS = (
     Claim("table",
           "On a game of 2 agents and 10 states with known policies, the learned switch is that of value iteration in "
           "95% of the states or more, without a fee, with 0.1 and with 10",
-          "table", _all(*(_bound("table", "Global", f"agrees c={fee:g}", above=0.95) for fee in TABLE_FEES))),
+          "table", all_of(*(_bound("table", "Global", f"agrees c={fee:g}", above=0.95) for fee in TABLE_FEES))),
     Claim("where",
           "The switch calls where coordination is needed: P(g=1|zone) - P(g=1|elsewhere) is at least 0.3 (CL: JAL)",
-          "zone", _all(*(_bound("zone", MANSA, f"zone gap {name}", above=0.3) for name in _LABELS))),
+          "zone", all_of(*(_bound("zone", MANSA, f"zone gap {name}", above=0.3) for name in _LABELS))),
     Claim("grows",
           "The share of calls grows with the share of zones: Spearman above 0.8 (CL: JAL)",
           "zone", _rank("zone", MANSA, "calls, greedy", _LABELS)),
     Claim("beats-il",
           "MANSA's return is above IL's where zones are 0.3 or more of the cells (CL: JAL)",
-          "zone", _all(*(_difference("zone", f"return {name}", MANSA, IL) for name in _COORDINATED))),
+          "zone", all_of(*(_difference("zone", f"return {name}", MANSA, IL) for name in _COORDINATED))),
     Claim("keeps-up",
           "MANSA has at least 95% of CL's return at no more than 60% of its calls, exploration included (CL: JAL)",
-          "zone", _all(*(_difference("zone", f"return {name}", MANSA, CL, factor=0.95) for name in _LABELS),
-                       *(_bound("zone", MANSA, f"calls {name}", below=0.6) for name in _LABELS))),
+          "zone", all_of(*(_difference("zone", f"return {name}", MANSA, CL, factor=0.95) for name in _LABELS),
+                         *(_bound("zone", MANSA, f"calls {name}", below=0.6) for name in _LABELS))),
     Claim("random-return",
           "Switching at random at the same rate has a lower return than MANSA (Welch, p < 0.05; CL: JAL)",
           "zone", _difference("zone", f"return {_IGM}", MANSA, RANDOM, pair=False)),
@@ -523,7 +513,7 @@ CLAIMS = (
           "budgets", _rank("budgets", BUDGET, "return", [f"n={n}" for n in BUDGETS])),
     Claim("decentralised",
           "After training the independent agents alone have at least 95% of the switched return (CL: JAL)",
-          "zone", _all(*(_bound("zone", MANSA, f"kept by IL alone {name}", above=0.0) for name in _LABELS)),
+          "zone", all_of(*(_bound("zone", MANSA, f"kept by IL alone {name}", above=0.0) for name in _LABELS)),
           "Ours: the page asks to show both modes."),
     Claim("igm-fails",
           "QMIX alone fails where payoffs are not monotone: its return is below 90% of JAL's, which is 1",
@@ -539,8 +529,8 @@ CLAIMS = (
           "igm", _difference("igm", f"return {_IGM}", MANSA, IL), _NO_EDGE),
     Claim("qmix-keeps-up",
           "With QMIX as CL, MANSA has at least 95% of CL's return at no more than 60% of its calls",
-          "igm", _all(_difference("igm", f"return {_IGM}", MANSA, CL, factor=0.95),
-                      _bound("igm", MANSA, f"calls {_IGM}", below=0.6)), _NO_EDGE),
+          "igm", all_of(_difference("igm", f"return {_IGM}", MANSA, CL, factor=0.95),
+                        _bound("igm", MANSA, f"calls {_IGM}", below=0.6)), _NO_EDGE),
     Claim("foraging-return",
           "In foraging MANSA has at least QMIX's return",
           "foraging", _difference("foraging", "return", MANSA, CL)),
@@ -572,19 +562,19 @@ STUDY = Study(
         "which a known share of the cells needs coordination, in foraging and in combat, beside both learners alone, "
         "random switching at the same rate and a schedule."
     ),
+    mechanism=flows(
+        "state -> Global switch -(otherwise)-> independent learners -> joint action -> world -(reward)-> replay",
+        "budget of calls -> Global switch -(worth the fee)-> central learner -> joint action",
+        "replay -(reward less fee)-> Global switch",
+        "replay -> independent learners", "replay -(called steps)-> central learner",
+    ),
     config=MANSAConfig,
     experiments=EXPERIMENTS,
     claims=CLAIMS,
     sizes={
         "quick": {
-            "steps": 3000,
-            "table_steps": 3000,
-            "foraging_steps": 3000,
-            "episodes": 8,
-            "sweep": False,
-            "hasty": True,
+            "steps": 3000, "table_steps": 3000, "foraging_steps": 3000, "episodes": 8, "sweep": False, "hasty": True
         },
-        "standard": {},
         "full": {"steps": 200_000, "batches": 4, "foraging_steps": 2_000_000, "combat_steps": 1_000_000},
     },
     seeds={"quick": 2, "standard": 10, "full": 20},
@@ -596,4 +586,4 @@ STUDY = Study(
         protocol=("learned switch between independent and central control",),
     ),
     plots=plots,
-)
+)  # fmt: skip

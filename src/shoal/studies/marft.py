@@ -26,6 +26,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from shoal.models.causal.network import lacking_packages
+from shoal.runs.mechanism import flows
 from shoal.runs.results import Results
 from shoal.runs.seeds import derive
 from shoal.runs.study import Claim, Experiment, Study, StudyConfig, Trial, Vocabulary
@@ -403,6 +404,11 @@ STUDY = Study(
         "Agents that answer one after another are trained with one critic that values what each is about to answer, at "
         "the level of replies or of tokens. Tested on a chain that must carry a problem from its first to its last "
         "agent, with exact values, and on a duo of tiny transformers."
+    ),
+    mechanism=flows(
+        "problem -> first agent -(reply)-> next agents -(replies)-> last agent -(answer)-> shared reward",
+        "shared reward -> advantages in order -> clipped update -(all or one by one)-> first agent",
+        "next agents -(text so far)-> critic -(value of each turn)-> advantages in order",
     ),
     config=MarftConfig,
     experiments=EXPERIMENTS,

@@ -34,6 +34,7 @@ import numpy as np
 from pydantic import Field
 
 from shoal.runs.checks import Checks, all_of
+from shoal.runs.mechanism import flows
 from shoal.runs.results import Measurements, Results
 from shoal.runs.study import Claim, Experiment, Study, StudyConfig, Trial, Vocabulary
 from shoal.stats import Check, Evidence, exact, proportion
@@ -508,6 +509,13 @@ STUDY = Study(
         "A pipeline for the logs of a forum of agents: roles against a null, the size law of cascades, the effect of "
         "exposure, cooperation against a matched single agent. Tested on forums with planted truth, the paper's "
         "original steps beside their corrections."
+    ),
+    mechanism=flows(
+        "agents -> forum log -> interaction graph -(activity, centrality)-> roles",
+        "forum log -(memes, skills)-> cascades -> size law",
+        "cascades -> hazard per exposure",
+        "interaction graph -(exposures)-> hazard per exposure",
+        "forum log -> threads on tasks -> quality beside one agent",
     ),
     config=MoltConfig,
     experiments=EXPERIMENTS,

@@ -41,6 +41,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
+from shoal.runs.mechanism import flows
 from shoal.runs.results import Results
 from shoal.runs.seeds import derive
 from shoal.runs.study import Claim, Experiment, Study, StudyConfig, Trial, Vocabulary
@@ -480,6 +481,12 @@ STUDY = Study(
         "Vessels collect floating plastic, each for itself, and may show a one-bit light; a graph neural network "
         "spreads what lit vessels tell. Tested is whether self-interested learners gain from signalling, what the "
         "light comes to mean, and in which seas telling pays."
+    ),
+    mechanism=flows(
+        "own view -> policy -(moves)-> sea -(own pebbles)-> pay -(PPO)-> policy",
+        "sea -> own view",
+        "policy -> one-bit light -(next tick)-> graph network -(what is told)-> policy",
+        "plastic seen by neighbours -> graph network",
     ),
     config=OceanCleanupConfig,
     experiments=EXPERIMENTS,

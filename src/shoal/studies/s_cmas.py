@@ -40,6 +40,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from shoal.runs.checks import Checks, ItemTable, all_of, at_most, by_item, gain, gaps, same, share
+from shoal.runs.mechanism import flows
 from shoal.runs.results import Results
 from shoal.runs.study import Claim, Experiment, Study, StudyConfig, Trial, Vocabulary
 from shoal.stats import Check, Estimate, Evidence, mean
@@ -56,8 +57,7 @@ if TYPE_CHECKING:
 
 SIZES = (2, 3, 4)
 EPSILONS = (0.0, 0.05, 0.1, 0.2, 0.4, 0.8)
-DEPTHS = (2, 3, 4, 5)
-RATES = (0.1, 0.01)
+DEPTHS, RATES = (2, 3, 4, 5), (0.1, 0.01)
 
 S_CNE, PURE, MIXED = "S-CNE", "pure Stackelberg", "mixed Stackelberg"
 MECHANISM, L1_ONLY, L3_ONLY = "S-CNE, action unseen", "leader confined to L1", "leader confined to L3"
@@ -129,14 +129,10 @@ def worked(trial: Trial[SCmasConfig]) -> ByVariant:
     right, fooled, averaged = (causal_equilibrium(g) for g in (game, wrong, game.averaged()))
     nash = [game.classical.expected(p) for p in support_enumeration(game.classical)]
     payoffs = {
-        NASH: max(nash, key=lambda p: float(p.sum())),
-        CNE: right.payoffs,
-        FOLLOW: right.values[0, 0],
-        DEVIATE: right.values[1, 0],
-        AVERAGED: averaged.payoffs,
-        EXPLOITED: np.array([fooled.values[0, 1, 0]] * 2),
+        NASH: max(nash, key=lambda p: float(p.sum())), CNE: right.payoffs, FOLLOW: right.values[0, 0],
+        DEVIATE: right.values[1, 0], AVERAGED: averaged.payoffs, EXPLOITED: np.array([fooled.values[0, 1, 0]] * 2),
         FLIPPED: fooled.payoffs,
-    }
+    }  # fmt: skip
     return {name: {"row": float(p[0]), "welfare": float(p.sum())} for name, p in payoffs.items()}
 
 
@@ -584,13 +580,17 @@ STUDY = Study(
         "zero is reproduced beside both comparators, and its limits are measured: unseen actions, satisficing "
         "followers, and payoffs that depend on circumstances (our extension)."
     ),
+    mechanism=flows(
+        "circumstance -> leader's instinct -> leader's layer -> leader's action -> follower's belief",
+        "circumstance -> follower's instinct -> follower's layer -> payoffs -> welfare beside Stackelberg",
+        "leader's layer -(public)-> follower's belief -> follower's layer", "leader's action -> payoffs",
+    ),
     config=SCmasConfig,
     experiments=EXPERIMENTS,
     claims=CLAIMS,
     sizes={
         "quick": {"games": 210, "satisficing_games": 300, "mechanism_games": 300, "extension_games": 200,
                   "simultaneous_games": 80, "staged_games": 6, "language_games": 4},
-        "standard": {},
         "full": {"games": 3000, "satisficing_games": 4000, "mechanism_games": 4000, "extension_games": 4000,
                  "simultaneous_games": 2000, "staged_games": 200, "language_games": 100},
     },

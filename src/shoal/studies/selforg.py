@@ -40,10 +40,11 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
+from shoal.runs.mechanism import flows
 from shoal.runs.results import Results
 from shoal.runs.study import Claim, Experiment, Study, StudyConfig, Trial, Vocabulary
 from shoal.stats import Check, Evidence, mean
-from shoal.tasks.datasets import missing
+from shoal.tasks.datasets import absent
 from shoal.teams.self_organisation import population as pop
 from shoal.teams.self_organisation.contribution import (
     ContributionRule,
@@ -311,10 +312,7 @@ async def recorded_minilm(trial: Trial[SelfOrgConfig]) -> ByVariant:
 
 def no_recordings(config: SelfOrgConfig) -> str | None:
     """Why the recorded experiment cannot run here, if it cannot."""
-    from shoal.tasks.datasets import SOURCES, data_file
-
-    here = data_file(*SOURCES["gsm8k-recordings"][0].split("/"))
-    return None if here is not None else missing("gsm8k-recordings")
+    return absent("gsm8k-recordings")
 
 
 def no_minilm(config: SelfOrgConfig) -> str | None:
@@ -536,6 +534,12 @@ STUDY = Study(
         "flows from high to low contributors over an acyclic graph; the answer nearest the weighted centre is given. "
         "Tested on controlled agents, on a real model, and on real recorded answers, beside votes and debate at the "
         "same number of calls."
+    ),
+    mechanism=flows(
+        "question -> agents -(alone)-> answers -(embed)-> contributions -> acyclic graph",
+        "acyclic graph -(from high to low)-> revised answers",
+        "revised answers -(next round)-> contributions -(as weights)-> weighted centre -> nearest answer",
+        "revised answers -> weighted centre",
     ),
     config=SelfOrgConfig,
     experiments=EXPERIMENTS,

@@ -34,6 +34,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
+from shoal.runs.mechanism import flows
 from shoal.runs.results import Measurements, Results
 from shoal.runs.seeds import derive
 from shoal.runs.study import Claim, Experiment, Study, StudyConfig, Trial, Vocabulary
@@ -563,6 +564,10 @@ STUDY = Study(
         "and rewards arrive after the vote. Tested in the paper's shock simulator, in a linear world, on four real "
         "models' recorded answers, and on personas of the run's model."
     ),
+    mechanism=flows(
+        "planners -> sub-task -> beacon -> screen -(best L)-> LinUCB -(picks)-> agent -(fit, load)-> beacon",
+        "agent -> answers -> votes -(delayed reward)-> LinUCB",
+    ),
     config=Config,
     experiments=(
         *(
@@ -574,12 +579,8 @@ STUDY = Study(
         Experiment("cold-start", cold_trial, COLD_VARIANTS, seeds=HUNDRED, vectorised=True),
         Experiment("agreement", agreement_trial, AGREEMENT_VARIANTS, seeds=TWENTY, vectorised=True),
         Experiment(
-            "recorded",
-            recorded_trial,
-            (*replay.ROUTED, *replay.BASELINES),
-            evidence=Evidence.RECORDED,
-            seeds={"quick": 2, "standard": 20, "full": 50},
-            skip=lambda config: replay.no_recordings(),
+            "recorded", recorded_trial, (*replay.ROUTED, *replay.BASELINES), evidence=Evidence.RECORDED,
+            seeds={"quick": 2, "standard": 20, "full": 50}, skip=lambda config: replay.no_recordings(),
         ),
         Experiment("live", live_trial, live.LIVE_POLICIES, seeds={"quick": 1, "standard": 5, "full": 10}, model=True),
     ),
@@ -596,4 +597,4 @@ STUDY = Study(
         protocol=("report",),
     ),
     plots=figures.figures,
-)
+)  # fmt: skip

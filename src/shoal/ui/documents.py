@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
 
 from shoal.runs.folder import RunFolder
@@ -38,6 +39,7 @@ def system_document(study: Study[Any]) -> Document:
         **system_row(study),
         "claims": record["claims"] if record else stated,
         "means": record["means"] if record else [],
+        "mechanism": [asdict(flow) for flow in study.mechanism],
         "experiments": [
             {"name": e.name, "variants": list(e.variants), "evidence": str(e.evidence), "model": e.model}
             for e in study.experiments

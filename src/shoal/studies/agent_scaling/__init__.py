@@ -38,6 +38,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from shoal.runs.mechanism import flows
 from shoal.runs.results import Results
 from shoal.runs.study import Experiment, Study, Vocabulary
 from shoal.stats import Evidence
@@ -45,7 +46,7 @@ from shoal.studies.agent_scaling import config as names
 from shoal.studies.agent_scaling import live, recorded, synthetic
 from shoal.studies.agent_scaling.claims import CLAIMS
 from shoal.studies.agent_scaling.config import Config
-from shoal.tasks.datasets import missing
+from shoal.tasks.datasets import absent
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -53,10 +54,7 @@ if TYPE_CHECKING:
 
 def no_recordings(config: Config) -> str | None:
     """Why the recorded answers cannot be used here, if they cannot."""
-    from shoal.tasks.datasets import SOURCES, data_file
-
-    here = data_file(*SOURCES["gsm8k-recordings"][0].split("/"))
-    return None if here is not None else missing("gsm8k-recordings")
+    return absent("gsm8k-recordings")
 
 
 def no_minilm(config: Config) -> str | None:
@@ -160,6 +158,12 @@ STUDY = Study(
         "Tested on synthetic agents with known correlations (equivalence of 2 different and 16 equal agents, the "
         "saturation law, misleading diversity), on four published models' recorded GSM8K answers, and on prompt "
         "diversity of a real model with the paper's controls and topologies."
+    ),
+    mechanism=flows(
+        "question -> agents -> answers -(embed)-> Gram matrix -> eigenvalues -(entropy)-> K*: effective channels",
+        "K*: effective channels -(saturation law)-> recoverable information",
+        "answers -(debate)-> agents",
+        "answers -(vote)-> team answer",
     ),
     config=Config,
     experiments=EXPERIMENTS,

@@ -35,6 +35,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from shoal.diagnosis.risk import RISKS
+from shoal.runs.mechanism import flows
 from shoal.runs.results import Results
 from shoal.runs.study import Experiment, Study, Vocabulary
 from shoal.stats import Evidence
@@ -113,6 +114,12 @@ STUDY = Study(
         "Fifteen small, fully specified simulations of group failures (price alignment, queue capture, conformity, "
         "bowing to titles, drift and others), each with an indicator outside the agents and a mitigation. Indicators "
         "are proved on bad and clean policies; learners play the market; a real model plays all fifteen."
+    ),
+    mechanism=flows(
+        "scenario -(roles, goals)-> agents -(moves, messages)-> world -(observations)-> agents",
+        "scenario -> world -> trajectory -> indicator outside the agents -> rate of the risk",
+        "trajectory -> task success",
+        "mitigation -(rules, fees, mediators)-> world",
     ),
     config=Config,
     experiments=EXPERIMENTS,

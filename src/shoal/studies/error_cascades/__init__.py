@@ -36,6 +36,7 @@ interval of the ratio of means. Claims marked "our own" are not the paper's.
 
 from __future__ import annotations
 
+from shoal.runs.mechanism import flows
 from shoal.runs.study import Experiment, Study, Vocabulary
 from shoal.stats import Evidence
 from shoal.studies.error_cascades.claims import CLAIMS
@@ -103,6 +104,14 @@ STUDY = Study(
         "of growth, reach of what travels anyway. A governance layer takes messages apart into claims, holds back "
         "what is contradicted, and asks for a rewrite. Equations, simulations, synthetic teams under attack with "
         "eight defences, and a relay of a real model."
+    ),
+    mechanism=flows(
+        "false claim -> agent -(message)-> atomic claims -> label of each claim -(green)-> released message",
+        "released message -(next round)-> neighbours",
+        "label of each claim -(yellow)-> verification -(proven)-> released message",
+        "label of each claim -(red)-> order to rewrite -(at most K times)-> agent",
+        "verification -(refuted)-> order to rewrite",
+        "released message -(confirmed)-> lineage of claims -> label of each claim",
     ),
     config=CascadesConfig,
     experiments=EXPERIMENTS,

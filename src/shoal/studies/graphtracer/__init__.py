@@ -38,6 +38,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from shoal.runs.mechanism import flows
 from shoal.runs.study import Experiment, Study, Vocabulary
 from shoal.stats import Evidence
 from shoal.studies.graphtracer.claims import CLAIMS
@@ -97,6 +98,11 @@ STUDY = Study(
         "step with clean parents and much depending on it. The paper was withdrawn, so its numbers are no target; the "
         "rule, its ablations, a tracer that learns, and three ways of asking a model are tested on runs with known "
         "causes, and on the 126 real logs of Who&When beside the constant answers."
+    ),
+    mechanism=flows(
+        "failed run -(who used what)-> dependency graph -(back from the failure)-> candidate steps",
+        "candidate steps -> own fault, clean parents -> score -(highest)-> root cause: agent, step, path",
+        "dependency graph -> impact -> score",
     ),
     config=GraphTracerConfig,
     experiments=EXPERIMENTS,

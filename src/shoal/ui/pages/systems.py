@@ -15,6 +15,7 @@ from shoal.ui.claims import claims_table
 from shoal.ui.documents import Document, system_document, system_row
 from shoal.ui.forms import SchemaForm
 from shoal.ui.layout import button, empty, facts, frame, text, verdict
+from shoal.ui.mechanism import mechanism_figure
 from shoal.ui.progress import follow
 from shoal.ui.workspace import Workspace
 
@@ -92,7 +93,7 @@ def verdict_mark(value: str) -> str:
 
 
 def system_page(workspace: Workspace, name: str) -> None:
-    """One system: what it is, its claims with verdicts, the figures of its committed run, and a form that runs it."""
+    """One system: what it is, its mechanism, claims with verdicts, figures of its committed run, a form to run it."""
     try:
         study = find_study(name)
     except ShoalError as error:
@@ -102,6 +103,7 @@ def system_page(workspace: Workspace, name: str) -> None:
     document = system_document(study)
     with frame(study.title, "/"):
         text("p", study.summary)
+        mechanism_figure(study)
         facts(
             {
                 "paper": study.paper,

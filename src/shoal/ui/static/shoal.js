@@ -2,24 +2,36 @@
 async function shoalSave(id, name, kind) {
   const chart = getElement(id).chart;
   const address = chart.getDataURL({ type: "svg" });
-  const save = (href) => {
-    const link = document.createElement("a");
-    link.href = href;
-    link.download = `${name}.${kind}`;
-    link.click();
-  };
-  if (kind === "svg") return save(address);
+  if (kind === "svg") return shoalDownload(address, `${name}.svg`);
+  await shoalPaintAddress(address, chart.getWidth(), chart.getHeight(), name);
+}
+
+// Saves the text of an SVG picture as PNG.
+async function shoalPaint(picture, name) {
+  const size = new DOMParser().parseFromString(picture, "image/svg+xml").documentElement;
+  const address = `data:image/svg+xml;charset=utf-8,${encodeURIComponent(picture)}`;
+  await shoalPaintAddress(address, Number(size.getAttribute("width")), Number(size.getAttribute("height")), name);
+}
+
+async function shoalPaintAddress(address, width, height, name) {
   const image = new Image();
   image.src = address;
   await image.decode();
   const canvas = document.createElement("canvas");
-  canvas.width = 2 * chart.getWidth();
-  canvas.height = 2 * chart.getHeight();
+  canvas.width = 2 * width;
+  canvas.height = 2 * height;
   const pen = canvas.getContext("2d");
   pen.fillStyle = "#fff";
   pen.fillRect(0, 0, canvas.width, canvas.height);
   pen.drawImage(image, 0, 0, canvas.width, canvas.height);
-  save(canvas.toDataURL("image/png"));
+  shoalDownload(canvas.toDataURL("image/png"), `${name}.png`);
+}
+
+function shoalDownload(address, name) {
+  const link = document.createElement("a");
+  link.href = address;
+  link.download = name;
+  link.click();
 }
 
 // An interval as a line with two ends, for bar charts: data is [category, low, high].
