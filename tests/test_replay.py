@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-import math
-from itertools import combinations
 from pathlib import Path
 
-import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
-from shoal.diagnosis.credit import Silence, credit, exact_shapley
+from shoal.diagnosis.credit import Silence, credit
 from shoal.diagnosis.recording import Recording
 from shoal.diagnosis.replay import Case, Change, replay
 from shoal.errors import InputError, UnknownName
@@ -90,7 +85,7 @@ async def test_another_question_than_recorded_is_noticed() -> None:
         event.payload["prompt"] = [{"role": "user", "content": "something else"}]
     other.record = one.record
     effect = await replay(other, Change("agent-3", 1, reply="Answer: 1"), samples=2)
-    assert effect.departed > 0
+    assert effect.departed == effect.prefix == 5, "every call before the changed one was asked something else"
 
 
 async def test_impossible_changes_are_refused() -> None:
@@ -109,43 +104,6 @@ async def test_impossible_changes_are_refused() -> None:
 
 
 # Credit
-
-
-def worth_of(table: dict[frozenset[int], float]) -> dict[frozenset[int], np.ndarray]:
-    return {k: np.array([v]) for k, v in table.items()}
-
-
-def all_coalitions(n: int) -> list[frozenset[int]]:
-    return [frozenset(c) for size in range(n + 1) for c in combinations(range(n), size)]
-
-
-def test_the_glove_game() -> None:
-    """One left glove, two right ones: Shapley gives 2/3, 1/6, 1/6."""
-    table = {s: float(0 in s and bool(s & {1, 2})) for s in all_coalitions(3)}
-    assert exact_shapley(3, worth_of(table)).ravel() == pytest.approx([2 / 3, 1 / 6, 1 / 6])
-
-
-@given(st.integers(1, 4), st.data())
-@settings(max_examples=60, deadline=None)
-def test_shapleys_axioms(n: int, data: st.DataObject) -> None:
-    table = {s: data.draw(st.floats(-5, 5)) for s in all_coalitions(n)}
-    values = exact_shapley(n, worth_of(table)).ravel()
-    assert values.sum() == pytest.approx(table[frozenset(range(n))] - table[frozenset()], abs=1e-9)
-    # Second implementation: the mean marginal contribution over all orders.
-    from itertools import permutations
-
-    marginal = np.zeros(n)
-    for order in permutations(range(n)):
-        inside: set[int] = set()
-        for player in order:
-            marginal[player] += table[frozenset(inside | {player})] - table[frozenset(inside)]
-            inside.add(player)
-    assert values == pytest.approx(marginal / math.factorial(n), abs=1e-9)
-    # Symmetry: what counts members only pays them alike. Null player: what ignores a player pays it nothing.
-    sizes = exact_shapley(n, worth_of({s: float(len(s) ** 2) for s in table})).ravel()
-    assert sizes == pytest.approx([sizes[0]] * n)
-    ignoring = exact_shapley(n, worth_of({s: table[s - {0}] for s in table})).ravel()
-    assert ignoring[0] == pytest.approx(0.0, abs=1e-9)
 
 
 async def test_the_agent_that_knows_earns_the_credit() -> None:

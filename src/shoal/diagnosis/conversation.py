@@ -127,19 +127,24 @@ class Conversation:
 
 def conversations(trace: Trace | Sequence[Event]) -> list[Conversation]:
     """The conversations of a trace: one for each run, or for each task where a run holds several."""
+    found = [conversation(name, events) for name, events in parts(trace)]
+    return [c for c in found if c.steps] or found[:1]
+
+
+def parts(trace: Trace | Sequence[Event]) -> list[tuple[str, list[Event]]]:
+    """Name and events of each conversation, in the order in which they begin."""
     runs: dict[str, list[Event]] = {}
     for event in trace:
         if event.kind not in ("trace.start", "label"):
             runs.setdefault(event.run, []).append(event)
-    found = []
+    found: list[tuple[str, list[Event]]] = []
     for run, events in runs.items():
         tasks = [e for e in events if e.kind == "task.start"]
         if len(tasks) < 2:
-            found.append(conversation(run, events))
-            continue
-        for task, part in _by_task(events, tasks).items():
-            found.append(conversation(f"{run}/{task}", part))
-    return [c for c in found if c.steps] or found[:1]
+            found.append((run, events))
+        else:
+            found += [(f"{run}/{task}", part) for task, part in _by_task(events, tasks).items()]
+    return found
 
 
 def conversation(run: str, events: Sequence[Event]) -> Conversation:

@@ -262,7 +262,7 @@ class _Suffix(Model):
         change = self.change
         if change is not None and request.agent == change.agent and turn >= change.turn:
             if change.reply is not None and turn == change.turn:
-                return Completion(change.reply, Usage(calls=1))
+                return Completion(change.reply, self._worth(change.reply, request))
             if change.model is not None:
                 return await change.model.complete(replace(request, seed=derive(self.seed, request.agent, turn)))
         at_place = request.agent == self.place.agent and turn == self.place.turn
@@ -277,6 +277,12 @@ class _Suffix(Model):
     def price(self, usage: Usage) -> float:
         """The model's price."""
         return self.model.price(usage)
+
+    def _worth(self, reply: str, request: Request) -> Usage:
+        """What a reply that nobody was asked for counts in budgets: as many tokens as if the model had given it."""
+        recorded = self.prefix.changed.usage if self.prefix.changed is not None else None
+        prompt = recorded.prompt_tokens if recorded else sum(self.count_tokens(m["content"]) for m in request.messages)
+        return Usage(prompt, self.count_tokens(reply), calls=1, cached=1)
 
 
 def _given_back(call: Event) -> Completion:

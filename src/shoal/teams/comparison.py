@@ -6,6 +6,7 @@ The comparison is an ordinary study, so it has seeds, resume, a trace, plots, a 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -14,13 +15,14 @@ from pydantic import Field
 from shoal.errors import BudgetExceeded, InputError
 from shoal.runs.budget import Limits
 from shoal.runs.results import Measurements, Results
+from shoal.runs.seeds import derive
 from shoal.runs.study import Claim, Experiment, Study, StudyConfig, Trial
 from shoal.stats import Check, mcnemar, mean
 from shoal.tasks.catalogue import open_task
-from shoal.tasks.problem import Question, answer_key
+from shoal.tasks.problem import AnswerKey, Problem, Question, answer_key
 from shoal.teams.agent import Agent
 from shoal.teams.catalogue import open_team
-from shoal.teams.evaluation import FAILURE, answer_all, measurements
+from shoal.teams.evaluation import FAILURE, Answered, answer_all, measurements
 from shoal.teams.outcome import Outcome, Team
 from shoal.teams.protocols.aggregation import Opinion, conclude
 from shoal.teams.protocols.asking import Call, brief, poll
@@ -100,33 +102,67 @@ def team_study(config: TeamConfig, attach: Attach | None = None) -> Study[TeamCo
     )
 
 
+@dataclass(frozen=True)
+class System:
+    """One of the systems that are compared.
+
+    Attributes:
+        name: as in the trace and the results.
+        run: the team function, its options bound.
+        agents: the team.
+        temperature: of its session.
+    """
+
+    name: str
+    run: Team
+    agents: Sequence[Agent]
+    temperature: float
+
+
+def systems(config: TeamConfig, key: AnswerKey, attach: Attach | None = None) -> tuple[System, System, System]:
+    """The team, its rival and the single greedy call, in the order in which they work."""
+    plan = open_team(config.team, answer_key=key)
+    against_one = config.against == "single"
+    rival = open_team("self-consistency" if against_one else config.against, answer_key=key)
+    single = open_team("single")
+    run = plan.run if attach is None else watched(plan.run, attach)
+    return (
+        System(plan.name, run, plan.agents, config.temperature),
+        System(_rival(config), spend_it_all if against_one else rival.run, rival.agents, config.temperature),  # type: ignore[arg-type]
+        System(ONE_CALL, single.run, single.agents, 0.0),
+    )
+
+
+def problems_of(config: TeamConfig, root: int, seed: int) -> list[Problem]:
+    """The problems of one replicate."""
+    return list(open_task(config.task).problems(config.questions, derive(root, EXPERIMENT, seed, "problems")))
+
+
 async def compare(trial: Trial[TeamConfig], attach: Attach | None = None) -> Mapping[str, Measurements]:
     """Run the team, then its rival with the same tokens for each problem, then one greedy call."""
     config = trial.config
-    problems = open_task(config.task).problems(config.questions, trial.derive("problems"))
+    problems = problems_of(config, trial.root, trial.seed)
     key = answer_key(problems)
-    plan = open_team(config.team, answer_key=key)
-    against_one = config.against == "single"
-    rival_plan = open_team("self-consistency" if against_one else config.against, answer_key=key)
-    rival_team = spend_it_all if against_one else rival_plan.run
     model = trial.need_model(key)
-    common = {"trace": trial.trace, "temperature": config.temperature, "max_tokens": config.max_tokens}
     seed = trial.derive("session")
-    own = Limits(tokens=config.budget_tokens)
-    run = plan.run if attach is None else watched(plan.run, attach)
-    team = await answer_all(run, plan.agents, problems, model, seed=seed, limits=own, label=plan.name, **common)  # type: ignore[arg-type]
-    shares = [Limits(tokens=config.budget_tokens or max(1, answered.usage.tokens)) for answered in team]
-    rival = await answer_all(
-        rival_team, rival_plan.agents, problems, model, seed=seed, limits=shares, label=_rival(config), **common  # type: ignore[arg-type]
-    )  # fmt: skip
-    single = open_team("single")
-    common["temperature"] = 0.0
-    once = await answer_all(single.run, single.agents, problems, model, seed=seed, label=ONE_CALL, **common)  # type: ignore[arg-type]
-    return {
-        plan.name: measurements(team),
-        _rival(config): measurements(rival),
-        ONE_CALL: measurements(once),
-    }
+
+    async def work(system: System, limits: Sequence[Limits] | Limits | None = None) -> list[Answered]:
+        return await answer_all(
+            system.run, system.agents, problems, model, trace=trial.trace, seed=seed, limits=limits,
+            temperature=system.temperature, max_tokens=config.max_tokens, label=system.name,
+        )  # fmt: skip
+
+    team, rival, once = systems(config, key, attach)
+    answers = {team.name: await work(team, Limits(tokens=config.budget_tokens))}
+    shares = [Limits(tokens=rival_tokens(config, answered.usage.tokens)) for answered in answers[team.name]]
+    answers[rival.name] = await work(rival, shares)
+    answers[once.name] = await work(once)
+    return {name: measurements(answered) for name, answered in answers.items()}
+
+
+def rival_tokens(config: TeamConfig, used: int) -> int:
+    """Tokens that the rival gets for a problem on which the team used so many."""
+    return config.budget_tokens or max(1, used)
 
 
 def watched(team: Team, attach: Attach) -> Team:

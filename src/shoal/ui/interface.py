@@ -48,14 +48,14 @@ class Launch(BaseModel):
     settings: dict[str, Any] = Field(default_factory=dict, description="Values over the size's own.")
 
 
-class _Answer(JSONResponse):
+class Answer(JSONResponse):
     """JSON by orjson; numbers that are not finite become null."""
 
     def render(self, content: Any) -> bytes:
         return orjson.dumps(_clean(content), default=str, option=orjson.OPT_NON_STR_KEYS | orjson.OPT_SERIALIZE_NUMPY)
 
 
-class _Route(APIRoute):
+class Route(APIRoute):
     """Answers shoal's own errors with 404 or 422 and their text."""
 
     def get_route_handler(self) -> Any:
@@ -65,9 +65,9 @@ class _Route(APIRoute):
             try:
                 return await handler(request)
             except UnknownName as error:
-                return _Answer({"error": str(error)}, status_code=404)
+                return Answer({"error": str(error)}, status_code=404)
             except ShoalError as error:
-                return _Answer({"error": str(error)}, status_code=409 if isinstance(error, InputError) else 500)
+                return Answer({"error": str(error)}, status_code=409 if isinstance(error, InputError) else 500)
 
         return answer
 
@@ -75,49 +75,49 @@ class _Route(APIRoute):
 def router(workspace: Workspace) -> APIRouter:
     """The interface over a folder of runs."""
     api = APIRouter(
-        route_class=_Route,
-        default_response_class=_Answer,
+        route_class=Route,
+        default_response_class=Answer,
         responses={403: {"model": Problem}, 404: {"model": Problem}, 409: {"model": Problem}},
     )
 
     @api.get("/systems")
     def systems() -> Any:
         """The catalogue, with the verdicts of the committed standard runs."""
-        return _Answer([system_row(study) for study in catalogue().values()])
+        return Answer([system_row(study) for study in catalogue().values()])
 
     @api.get("/systems/{name}")
     def system(name: Annotated[str, InPath(max_length=100)]) -> Any:
         """A system with its claims, experiments and settings."""
-        return _Answer(system_document(find_study(name)))
+        return Answer(system_document(find_study(name)))
 
     @api.get("/runs")
     def runs(
         start: Annotated[int, Query(ge=0, le=10**9)] = 0, count: Annotated[int, Query(ge=1, le=10_000)] = 1000
     ) -> Any:
         """The runs, newest first."""
-        return _Answer([run_row(folder) for folder in workspace.runs()[start : start + count]])
+        return Answer([run_row(folder) for folder in workspace.runs()[start : start + count]])
 
     @api.post("/runs", status_code=202)
     def start(launch: Launch) -> Any:
         """Start a run of a system in a process of its own."""
         job = workspace.launch(launch.system, launch.size, launch.seeds, launch.model, launch.settings)
-        return _Answer({"process": job.process.pid}, status_code=202)
+        return Answer({"process": job.process.pid}, status_code=202)
 
     @api.get("/runs/{run}")
     def run(run: RunId) -> Any:
         """A run: status, claims, means."""
-        return _Answer(run_document(workspace.run(run)))
+        return Answer(run_document(workspace.run(run)))
 
     @api.get("/runs/{run}/progress")
     def run_progress(run: RunId) -> Any:
         """How far a run is."""
         folder = workspace.run(run)
-        return _Answer({"status": folder.status(), **progress(folder)})
+        return Answer({"status": folder.status(), **progress(folder)})
 
     @api.get("/runs/{run}/measurements")
     def measurements(run: RunId) -> Any:
         """Every measurement: experiment, variant, seed, item, metric, value."""
-        return _Answer(results_of(workspace.run(run)).frame().to_dicts())
+        return Answer(results_of(workspace.run(run)).frame().to_dicts())
 
     @api.get("/runs/{run}/events")
     def events(
@@ -127,7 +127,7 @@ def router(workspace: Workspace) -> APIRouter:
     ) -> Any:
         """Events of a run in the order in which they were written."""
         trace = workspace.trace(run)
-        return _Answer({"total": len(trace), "events": [e.as_dict() for e in trace.events[start : start + count]]})
+        return Answer({"total": len(trace), "events": [e.as_dict() for e in trace.events[start : start + count]]})
 
     @api.get("/runs/{run}/plots/{name}", response_class=FileResponse)
     def plot(run: RunId, name: Annotated[str, InPath(max_length=200)]) -> Any:
@@ -141,24 +141,24 @@ def router(workspace: Workspace) -> APIRouter:
     @api.get("/compare")
     def compare(runs: Annotated[list[str], Query(min_length=2, max_length=20)]) -> Any:
         """Differences of the runs from the first one, paired by seed."""
-        return _Answer(comparison([(name, results_of(workspace.run(name))) for name in runs]))
+        return Answer(comparison([(name, results_of(workspace.run(name))) for name in runs]))
 
     @api.post("/runs/{run}/stop")
     def stop(run: RunId) -> Any:
         """Stop a run; finished trials are kept."""
         workspace.stop(run)
-        return _Answer({"stopped": run})
+        return Answer({"stopped": run})
 
     @api.post("/runs/{run}/resume", status_code=202)
     def resume(run: RunId) -> Any:
         """Go on with an unfinished run."""
-        return _Answer({"process": workspace.resume(run).process.pid}, status_code=202)
+        return Answer({"process": workspace.resume(run).process.pid}, status_code=202)
 
     @api.delete("/runs/{run}")
     def delete(run: RunId) -> Any:
         """Remove a run from disk."""
         workspace.delete(run)
-        return _Answer({"deleted": run})
+        return Answer({"deleted": run})
 
     return api
 

@@ -35,6 +35,7 @@ PAGE_SIZE = 25
 def runs_page(workspace: Workspace) -> None:
     """All runs, sortable; what is chosen can be compared or deleted."""
     with frame("Runs", "/runs"):
+        ui.link("Traces of other frameworks", "/trace")
         rows = [_listed(folder) for folder in workspace.runs()]
         if not rows:
             empty("No runs yet.", "Open a system and press Run, or use `shoal run NAME`.")
