@@ -52,6 +52,7 @@ class Answer(JSONResponse):
     """JSON by orjson; numbers that are not finite become null."""
 
     def render(self, content: Any) -> bytes:
+        """As bytes."""
         return orjson.dumps(_clean(content), default=str, option=orjson.OPT_NON_STR_KEYS | orjson.OPT_SERIALIZE_NUMPY)
 
 
@@ -59,6 +60,7 @@ class Route(APIRoute):
     """Answers shoal's own errors with 404 or 422 and their text."""
 
     def get_route_handler(self) -> Any:
+        """The route's own, with answers for what it raises."""
         handler = super().get_route_handler()
 
         async def answer(request: Request) -> Response:

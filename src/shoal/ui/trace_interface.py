@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Depends, Query
 from fastapi import Path as InPath
 
-from shoal.ui.interface import Problem, Answer, Route
+from shoal.ui.interface import Answer, Problem, Route
 from shoal.ui.trace_costs import by_agent, by_edge
 from shoal.ui.trace_index import Document, Selection, TraceIndex, brief, open_index
 from shoal.ui.trace_lanes import MOST_BINS, Lit, Window, window_document
