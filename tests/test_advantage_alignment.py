@@ -73,11 +73,11 @@ def test_greedy_players_share_and_modest_ones_leave_coins() -> None:
 def test_games_of_a_group_are_dealt_the_same_hands() -> None:
     game = TrustAndSplit()
     deals = jax.random.split(KEY, 2)
-    state = game.begin(KEY, 8)
+    state = game.begin(8)
     rewards = []
     for level in (10, 0):
         policy = claims(game, level)
-        _, seen = game.play(KEY, deals, policy, claims(game, 0), state, jnp.int32(0))
+        _, seen = game.play(KEY, deals, (policy, claims(game, 0)), state)
         rewards.append(np.asarray(seen.reward))
     assert len(np.unique(rewards[0][0].reshape(2, 4), axis=1)[0]) == 1
     assert (rewards[1] == 0).all()
@@ -86,7 +86,7 @@ def test_games_of_a_group_are_dealt_the_same_hands() -> None:
 def test_split_has_equal_totals_and_a_kind_that_differs() -> None:
     game = Split()
     policy = jnp.full((2, 2, 2, 3), -50.0).at[..., 2].set(50.0)
-    _, seen = game.play(KEY, jax.random.split(KEY, 64), policy, policy, game.begin(KEY, 64), jnp.int32(0))
+    _, seen = game.play(KEY, jax.random.split(KEY, 64), (policy, policy), game.begin(64))
     assert set(np.unique(seen.reward)) == {60.0, 105.0}, "half of 10+1+1 or 10+1+10 tens"
     np.testing.assert_allclose(seen.reward[0], seen.reward[1])
 

@@ -12,8 +12,6 @@ from typing import Any
 import numpy as np
 import orjson
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from command_line import Shoal
 from shoal.diagnosis.stability import dimensions as dim
@@ -191,21 +189,6 @@ def test_errors() -> None:
 def test_overrides() -> None:
     assert dim.overrides([turn(overridden=True), *[turn(overridden=False)] * 3], []) == 0.75
     assert dim.overrides([turn()], []) is None
-
-
-@given(st.lists(st.integers(0, 3), max_size=7), st.lists(st.integers(0, 3), max_size=7))
-def test_edit_distance_is_a_metric(one: list[int], two: list[int]) -> None:
-    distance = dim.edit_distance(one, two)
-    assert distance == dim.edit_distance(two, one)
-    assert abs(len(one) - len(two)) <= distance <= max(len(one), len(two))
-    assert (distance == 0) == (one == two)
-    if one and two:  # the definition, by recursion on the last entries
-        by_parts = min(
-            dim.edit_distance(one[:-1], two) + 1,
-            dim.edit_distance(one, two[:-1]) + 1,
-            dim.edit_distance(one[:-1], two[:-1]) + (one[-1] != two[-1]),
-        )
-        assert distance == by_parts
 
 
 def test_weights_and_groups() -> None:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from shoal.errors import BudgetExceeded, InputError
 from shoal.runs import Budget, Limits, derive, generator
-from shoal.traces import Usage
+from shoal.runs.study import Trial
+from shoal.traces import TraceWriter, Usage
 
 
 @pytest.mark.parametrize("value", [0, -1])
@@ -71,4 +74,15 @@ def test_seeds_are_distinct_and_do_not_depend_on_order() -> None:
     assert len(seeds) == 200
     assert derive(0, 1, 2) != derive(0, 12)
     assert derive(0, "1") != derive(0, 1)
-    assert generator(7, "x").integers(1 << 30) == generator(7, "x").integers(1 << 30)
+    # Recorded results name their seeds: what follows from one must not change between versions.
+    assert derive(0, "experiment", 3, "a") == 1817425085479582293
+    assert generator(7, "x").integers(1 << 30) == generator(7, "x").integers(1 << 30) == 738869082
+
+
+def test_a_vectorised_trial_derives_what_each_replicate_would_alone() -> None:
+    whole = Trial(
+        config=None, experiment="x", variant="v", seed=2, root=7, trace=TraceWriter(None, "x"), seeds=(2, 3, 4)
+    )
+    alone = [dataclasses.replace(whole, seed=seed, variant="another").derive("luck") for seed in whole.seeds]
+    assert whole.derive_each("luck") == alone
+    assert len({*alone, *whole.derive_each("other luck")}) == 6

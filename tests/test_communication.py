@@ -566,11 +566,6 @@ def test_a_compositional_language_scores_1_and_a_holistic_one_less(attributes: i
     assert metrics.topographic_similarity(meanings, same) == 0.0 == metrics.positional_disentanglement(meanings, same)
 
 
-def test_edit_distance_is_levenshteins() -> None:
-    assert metrics.edit_distance("kitten", "sitting") == 3 == metrics.edit_distance("sitting", "kitten")
-    assert metrics.edit_distance("", "abc") == 3 and metrics.edit_distance("abc", "abc") == 0
-
-
 def test_messages_become_few_symbols() -> None:
     rng = np.random.default_rng(3)
     centres = np.array([[0.0, 0.0], [5.0, 5.0], [0.0, 5.0]])

@@ -344,6 +344,9 @@ def test_societies_on_graphs_and_with_choice() -> None:
         play_society(PD, [[1, 0]])
 
 
-def test_zero_sum_helper_is_zero_sum() -> None:
-    assert zero_sum([[1, -2], [0, 3]]).zero_sum
-    assert not PD.zero_sum
+def test_zero_sum_helper_takes_from_the_column_player_what_the_row_player_wins() -> None:
+    game = zero_sum([[1, -2], [0, 3]])
+    assert game.zero_sum and not PD.zero_sum
+    assert np.array_equal(game.table, [[[1, -1], [-2, 2]], [[0, 0], [3, -3]]])
+    with pytest.raises(InputError, match="actions"):
+        zero_sum([[1, -2], [0, 3]], (("up", "down"), ("left",)))

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from shoal.errors import InputError
 from shoal.posttrain.advantages import MODES, agent_advantages, aligned_rows, gae, second_moment_factor
-from shoal.posttrain.credit import CREDIT, Outcome, aligned_advantages, past_weights, shapley_values
+from shoal.posttrain.credit import CREDIT, Outcome, aligned_advantages, past_weights
 
 # One task, three rollouts; the solver is called once, the searcher 2, 1 and 3 times.
 ROWS = [
@@ -129,13 +129,13 @@ def test_gae_passes_over_padding_and_stops_at_ends() -> None:
     assert cut[0, 0] == pytest.approx(0.5)
 
 
-def test_shapley_values_of_the_glove_game_and_their_sum() -> None:
-    def gloves(some: frozenset[str]) -> float:
-        return float("left" in some and bool(some & {"right", "other"}))
-
-    value = shapley_values(["left", "right", "other"], gloves)
-    assert value == pytest.approx({"left": 2 / 3, "right": 1 / 6, "other": 1 / 6})
-    assert sum(value.values()) == pytest.approx(1.0)
+def test_shapley_credit_of_the_glove_game() -> None:
+    """One left glove, two right ones: 2/3, 1/6, 1/6, whoever calls how often."""
+    names = ["left", "other", "right"]
+    some = [frozenset(s) for n in range(4) for s in itertools.combinations(names, n)]
+    worth = {s: float("left" in s and len(s) > 1) for s in some}
+    reward = CREDIT.get("shapley")(Outcome(1.0, worth=worth), ["right", "left", "other", "left"])
+    np.testing.assert_allclose(reward, [1 / 6, 2 / 3, 1 / 6, 2 / 3])
 
 
 def test_rules_of_credit() -> None:
@@ -181,4 +181,4 @@ def test_credit_says_what_is_missing() -> None:
     with pytest.raises(InputError, match="'a'"):
         CREDIT.get("own")(Outcome(1.0), ["a"])
     with pytest.raises(InputError, match="exact up to"):
-        shapley_values([str(i) for i in range(11)], len)
+        CREDIT.get("shapley")(Outcome(1.0), [str(i) for i in range(11)])

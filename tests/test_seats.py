@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import orjson
 import pytest
@@ -17,6 +18,7 @@ from shoal.marl import Policy, RandomPlayer, evaluate
 from shoal.marl.crossplay import cross_play, draw_matrix
 from shoal.marl.curves import draw_curves, read_curves
 from shoal.marl.language import ModelSeat, play
+from shoal.marl.players import View
 from shoal.marl.rules import RULES, rule_player
 from shoal.marl.seats import Mix, evaluate_seats, open_seats, split_seats
 from shoal.models.interface import Completion, Model, Request
@@ -197,8 +199,15 @@ def test_scripted_rules_do_what_they_say() -> None:
 
 def test_a_rule_for_an_action_that_is_not_legal_takes_the_first_legal_one() -> None:
     world = make_world("combat:roster=3m")
-    played = evaluate(rule_player("attack-0", world), world, 2, 0)
-    assert np.isfinite(played.returns).all()
+    player, attack = rule_player("attack-0", world), world.actions[0].index("attack-0")
+    agents, batch = world.agent_count, 2
+    legal = np.zeros((world.action_count, agents, batch), bool)
+    legal[[1, attack], :, 0] = legal[[1, 2], :, 1] = True
+    seen, alive = np.zeros((1, agents, batch)), np.ones((agents, batch), bool)
+    view = View(*map(jnp.asarray, (seen, np.zeros((0, batch)), alive, legal, np.ones(batch, bool))))
+    action, _ = player.act(jax.random.key(0), view, ())
+    assert np.array_equal(action, [[attack, 1]] * agents)
+    assert np.isfinite(evaluate(player, world, 2, 0).returns).all()
 
 
 def test_cross_play_of_conventions_has_the_gap_that_it_must_have() -> None:

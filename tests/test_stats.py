@@ -3,27 +3,33 @@
 from __future__ import annotations
 
 import math
+from itertools import permutations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats as reference
 
+from shoal.errors import InputError
 from shoal.stats import (
     Check,
     Estimate,
     Evidence,
     Verdict,
     clustered_mean,
+    coalitions,
+    exact_shapley,
     fisher,
     holm,
     judge,
     mcnemar,
     mean,
+    memberships,
     paired_difference,
     proportion,
 )
+from shoal.stats.sequences import edit_distance
 
 
 def test_small_samples_get_students_interval() -> None:
@@ -118,3 +124,64 @@ def test_an_interval_holds_its_estimate(values: list[float]) -> None:
     e = mean(values)
     slack = 1e-9 * (1 + abs(e.value))
     assert e.low - slack <= e.value <= e.high + slack
+
+
+# Shapley values
+
+
+def test_shapley_values_of_the_glove_game() -> None:
+    """One left glove, two right ones: Shapley gives 2/3, 1/6, 1/6."""
+    worth = [float(0 in members and len(members) > 1) for members in coalitions(range(3))]
+    assert exact_shapley(worth) == pytest.approx([2 / 3, 1 / 6, 1 / 6])
+
+
+def test_coalitions_are_numbered_by_their_members() -> None:
+    assert coalitions("ab") == [frozenset(), {"a"}, {"b"}, {"a", "b"}]
+    assert memberships(2).tolist() == [[False, False], [True, False], [False, True], [True, True]]
+    for wrong in ([1.0], [0.0, 1.0, 2.0]):
+        with pytest.raises(InputError, match="coalitions"):
+            exact_shapley(wrong)
+
+
+@given(st.integers(1, 4), st.data())
+@settings(max_examples=60, deadline=None)
+def test_shapley_values_by_all_orders_and_by_the_axioms(n: int, data: st.DataObject) -> None:
+    players = coalitions(range(n))
+    worth = dict(zip(players, data.draw(st.lists(st.floats(-5, 5), min_size=2**n, max_size=2**n)), strict=True))
+    values = exact_shapley(list(worth.values()))
+    # The definition: the mean marginal contribution over all orders of joining.
+    marginal = np.zeros(n)
+    for order in permutations(range(n)):
+        for place, player in enumerate(order):
+            marginal[player] += worth[frozenset(order[: place + 1])] - worth[frozenset(order[:place])]
+    assert values == pytest.approx(marginal / math.factorial(n), abs=1e-9)
+    assert values.sum() == pytest.approx(worth[frozenset(range(n))] - worth[frozenset()], abs=1e-9)
+    # Symmetry: what counts members only pays them alike. Null player: what ignores a player pays it nothing.
+    by_size = exact_shapley([len(members) ** 2 for members in players])
+    assert by_size == pytest.approx([n] * n)
+    ignoring = exact_shapley([[worth[members - {0}] for members in players], list(worth.values())])
+    assert ignoring[0, 0] == pytest.approx(0.0, abs=1e-9)
+    assert ignoring[1] == pytest.approx(values), "each row of a batch is a game of its own"
+
+
+# Sequences
+
+
+@given(st.lists(st.integers(0, 3), max_size=7), st.lists(st.integers(0, 3), max_size=7))
+def test_edit_distance_is_a_metric(one: list[int], two: list[int]) -> None:
+    distance = edit_distance(one, two)
+    assert distance == edit_distance(two, one)
+    assert abs(len(one) - len(two)) <= distance <= max(len(one), len(two))
+    assert (distance == 0) == (one == two)
+    if one and two:  # the definition, by recursion on the last entries
+        by_parts = min(
+            edit_distance(one[:-1], two) + 1,
+            edit_distance(one, two[:-1]) + 1,
+            edit_distance(one[:-1], two[:-1]) + (one[-1] != two[-1]),
+        )
+        assert distance == by_parts
+
+
+def test_edit_distance_of_levenshteins_example() -> None:
+    assert edit_distance("kitten", "sitting") == 3 == edit_distance("sitting", "kitten")
+    assert edit_distance("", "abc") == 3 and edit_distance("abc", "abc") == 0

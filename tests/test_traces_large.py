@@ -138,11 +138,18 @@ def test_tables_of_named_runs_with_text_ids(tmp_path: Path) -> None:
         write_table(table, tmp_path / "a.csv")
 
 
-@pytest.mark.parametrize("content", [b"", b"\x00" * 50, b"{}\n{}\n", b"[]\n", b'{"a":1}', b"no json\n" * 3])
-def test_tables_survive_anything(content: bytes, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("content", "rows", "problems"),
+    [(b"", 0, 0), (b"\x00" * 50, 0, 0), (b"{}\n{}\n", 0, 0), (b"[]\n", 0, 0), (b'{"a":1}', 1, 0),
+     (b"no json\n" * 3, 0, 3)],
+)  # fmt: skip
+def test_tables_survive_anything_and_count_what_they_cannot_read(
+    content: bytes, rows: int, problems: int, tmp_path: Path
+) -> None:
     path = tmp_path / "a.jsonl"
     path.write_bytes(content)
-    assert len(read_table(path)) >= 0
+    table = read_table(path)
+    assert (len(table), table.problems.total) == (rows, problems)
 
 
 @pytest.mark.parametrize("form", ["jsonl", "parquet", "otlp.json"])
@@ -242,9 +249,12 @@ def test_any_bytes_are_packed_spans_or_refused(junk: bytes, place: int) -> None:
     whole = PACKED.read_bytes()
     for data in (junk, whole[:place] + junk + whole[place:], whole[:place]):
         try:
-            decode_export(data)
+            found = decode_export(data)
         except ValueError:
+            assert data != whole
             continue
+        assert isinstance(found["resourceSpans"], list)
+        json.dumps(found)  # nothing in it that JSON could not hold
 
 
 def test_receiving_ends_with_a_trace(tmp_path: Path) -> None:

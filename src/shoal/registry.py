@@ -13,17 +13,17 @@ T = TypeVar("T")
 
 
 class Registry(Generic[T]):
-    """Named parts of one kind, found in the modules of one package.
+    """Named parts of one kind, found in the modules of one package or several.
 
     Args:
         kind: what the parts are, in the singular, for error messages ("task", "protocol").
-        package: the package whose modules register parts; it is scanned on first look-up, so that importing shoal
-            imports no engine.
+        packages: the packages whose modules register parts; they are scanned on first look-up, so that importing
+            shoal imports no engine.
     """
 
-    def __init__(self, kind: str, package: str) -> None:
+    def __init__(self, kind: str, *packages: str) -> None:
         self.kind = kind
-        self.package = package
+        self.packages = packages
         self._parts: dict[str, T] = {}
         self._scanned = False
 
@@ -65,6 +65,6 @@ class Registry(Generic[T]):
         if self._scanned:
             return
         self._scanned = True
-        package = importlib.import_module(self.package)
-        for module in pkgutil.iter_modules(package.__path__):
-            importlib.import_module(f"{self.package}.{module.name}")
+        for package in self.packages:
+            for module in pkgutil.iter_modules(importlib.import_module(package).__path__):
+                importlib.import_module(f"{package}.{module.name}")

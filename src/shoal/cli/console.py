@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -52,6 +53,13 @@ def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]], 
     for row in rows:
         shown.add_row(*(cell if isinstance(cell, Text) else Text(str(cell)) for cell in row))
     out.print(shown)
+
+
+def estimate_text(value: float, low: float | None, high: float | None) -> str:
+    """``0.3 [0.1, 0.5]``; the value alone where it has no finite interval, or is exact."""
+    if low is None or high is None or low == high or not math.isfinite(low) or not math.isfinite(high):
+        return f"{value:.3g}"
+    return f"{value:.3g} [{low:.3g}, {high:.3g}]"
 
 
 def verdict_text(verdict: str) -> Any:
@@ -107,7 +115,7 @@ def guarded(run: Callable[[], int]) -> int:
     except BrokenPipeError:
         sys.stderr.close()
         return 0
-    except Exception as error:
+    except Exception as error:  # the last one on the way out: users see a line, not a traceback
         if options.debug:
             raise
         text = f"shoal: a defect of shoal itself: {type(error).__name__}: {error}. `shoal --debug ...` shows where."

@@ -62,7 +62,7 @@ def diagnose(
     """Who caused the failure, at which step, and how sure that is; writes a report with graphs."""
     from shoal.diagnosis.report import write_report
     from shoal.diagnosis.sections import sections, split
-    from shoal.diagnosis.verdict import document, lines, summary, worst
+    from shoal.diagnosis.verdict import document, summary
 
     path = _path(source, runs)
     method, others = _method(only or [])
@@ -87,12 +87,7 @@ def diagnose(
             }
         )
         return 0
-    if len(diagnoses) > 1:
-        _tell_many(diagnoses)
-    shown = worst(diagnoses)
-    console.out.print(shown.conversation.run, style="bold", markup=False)
-    for line in lines(shown):
-        console.out.print(line, markup=False, soft_wrap=True)
+    _tell_verdict(diagnoses)
     for section in extra:
         _tell_section(section)
     for note in notes:
@@ -399,6 +394,18 @@ def _notes(file: Imported) -> list[str]:
     if file.redacted:
         found.append(f"{file.path.name}: {sum(file.redacted.values())} secrets replaced")
     return found
+
+
+def _tell_verdict(diagnoses: list[Diagnosis]) -> None:
+    """All conversations in a table, if there are several, and the worst one in words."""
+    from shoal.diagnosis.verdict import lines, worst
+
+    if len(diagnoses) > 1:
+        _tell_many(diagnoses)
+    shown = worst(diagnoses)
+    console.out.print(shown.conversation.run, style="bold", markup=False)
+    for line in lines(shown):
+        console.out.print(line, markup=False, soft_wrap=True)
 
 
 def _tell_many(diagnoses: list[Diagnosis]) -> None:

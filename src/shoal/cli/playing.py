@@ -325,9 +325,7 @@ def _numbers(e: Estimate) -> dict[str, float]:
 
 
 def _interval(row: dict[str, Any]) -> str:
-    low, high = row["low"], row["high"]
-    known = abs(low) < float("inf") and abs(high) < float("inf") and low != high
-    return f"{row['value']:.3g} [{low:.3g}, {high:.3g}]" if known else f"{row['value']:.3g}"
+    return console.estimate_text(row["value"], row["low"], row["high"])
 
 
 def _mixes(strategies: list[dict[str, float]]) -> str:

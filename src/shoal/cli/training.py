@@ -6,6 +6,7 @@ import math
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -48,30 +49,18 @@ def train(
     json: JsonOption = False,
 ) -> int:
     """Train a learner in a world: metrics, checkpoints, a trace, a learning curve and an evaluation in a run folder."""
-    from shoal import marl
-
     if resume is not None:
         if learner is not None or world is not None or set or world_set:
             raise InputError("--resume", resume, "Give it alone: a checkpoint has its own learner, world and settings.")
-        checkpoint = find_checkpoint(resume, out)
-        _check_unfinished(checkpoint)
-        folder = _run_folder(checkpoint)
-        title = f"train {folder.info['name'] if folder else checkpoint.name}"
-        start: Callable[..., Training] = lambda **rest: marl.train(resume=checkpoint, **rest)  # noqa: E731
+        start, folder, title = _going_on(find_checkpoint(resume, out))
     else:
         if learner is None or world is None:
             raise InputError(
                 "train", " ".join(filter(None, (learner, world))), "Give a learner and a world, or --resume."
             )
-        place = open_world(world, world_set)
-        chosen = marl.make_learner(learner, **parse_assignments(set or []))
-        _check(steps=steps, seeds=seeds)
-        facts = {"size": f"{steps} steps", "kind": "training", "learner": learner, "world": world, "seeds": seeds}
-        folder = _new_folder(out, f"{learner}-{place.name}", facts)
-        title = f"train {learner} in {place.name}"
-        start = lambda **rest: marl.train(  # noqa: E731
-            learner, place, settings=chosen.settings.model_dump(exclude_unset=True), steps=steps, seeds=seeds,
-            out=folder.path, episodes=episodes, traced=traced, checkpoint_every=checkpoint_every, **rest,
+        start, folder, title = _beginning(
+            learner, world, parse_assignments(set or []), world_set, out, steps=steps, seeds=seeds, episodes=episodes,
+            traced=traced, checkpoint_every=checkpoint_every,
         )  # fmt: skip
     result = _watched(start, folder, title, quiet=json)
     if result is None:
@@ -82,6 +71,32 @@ def train(
     else:
         _tell(result, document)
     return 0
+
+
+def _going_on(checkpoint: Path) -> tuple[Callable[..., Training], RunFolder | None, str]:
+    """What goes on with an unfinished training, its folder if it has one, and a title."""
+    from shoal import marl
+
+    _check_unfinished(checkpoint)
+    folder = _run_folder(checkpoint)
+    title = f"train {folder.info['name'] if folder else checkpoint.name}"
+    return partial(marl.train, resume=checkpoint), folder, title
+
+
+def _beginning(
+    learner: str, world: str, settings: dict[str, Any], world_settings: list[str] | None, out: Path, *, steps: int,
+    seeds: int, **options: Any,
+) -> tuple[Callable[..., Training], RunFolder | None, str]:  # fmt: skip
+    """What begins a training, its new folder, and a title; nothing is written where an argument is wrong."""
+    from shoal import marl
+
+    place = open_world(world, world_settings)
+    given = marl.make_learner(learner, **settings).settings.model_dump(exclude_unset=True)
+    _check(steps=steps, seeds=seeds)
+    facts = {"size": f"{steps} steps", "kind": "training", "learner": learner, "world": world, "seeds": seeds}
+    folder = _new_folder(out, f"{learner}-{place.name}", facts)
+    start = partial(marl.train, learner, place, settings=given, steps=steps, seeds=seeds, out=folder.path, **options)
+    return start, folder, f"train {learner} in {place.name}"
 
 
 def find_checkpoint(name: str, out: Path) -> Path:
@@ -107,11 +122,7 @@ def open_world(spec: str, settings: list[str] | None) -> Any:
     """A world from its spec and further settings as key=value."""
     from shoal.worlds import make_world
 
-    def harden(value: Any) -> Any:  # worlds must be hashable
-        return tuple(harden(v) for v in value) if isinstance(value, list) else value
-
-    values = parse_assignments(settings or [], "--world-set")
-    return make_world(spec, **{name: harden(value) for name, value in values.items()})
+    return make_world(spec, **parse_assignments(settings or [], "--world-set"))
 
 
 def as_dict(estimate: Estimate) -> dict[str, Any]:

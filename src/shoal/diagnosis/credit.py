@@ -7,10 +7,8 @@ that coalitions differ by their members alone.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from itertools import combinations
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,7 +18,7 @@ from shoal.diagnosis.replay import Case, work
 from shoal.errors import InputError
 from shoal.models.interface import Completion, Model, Request
 from shoal.runs.seeds import derive
-from shoal.stats import Estimate, Evidence, exact
+from shoal.stats import Estimate, Evidence, coalitions, exact, exact_shapley
 from shoal.stats import mean as mean_of
 from shoal.teams.session import Session
 from shoal.traces import Usage
@@ -77,10 +75,8 @@ async def credit(
     worth = _Worth(case, samples, stand_in or Silence())
     everybody = frozenset(range(count))
     if count <= MOST_EXACT:
-        for size in range(count + 1):
-            for members in combinations(range(count), size):
-                await worth.of(members)
-        shapley = exact_shapley(count, worth.known)
+        scores = [await worth.of(members) for members in coalitions(range(count))]
+        shapley = exact_shapley(np.stack(scores, axis=-1)).T
     else:
         shapley = await _sampled_shapley(worth, count, orders, case.seed)
     whole = await worth.of(everybody)
@@ -89,29 +85,6 @@ async def credit(
         without, alone = await worth.of(everybody - {i}), await worth.of({i})
         credits.append(Credit(agent.name, _interval(shapley[i]), _interval(whole - without), _interval(alone)))
     return credits
-
-
-def exact_shapley(count: int, worth: dict[frozenset[int], NDArray[np.float64]]) -> NDArray[np.float64]:
-    """Shapley values from the worth of all coalitions.
-
-    phi_i = sum over S without i of |S|! (n - |S| - 1)! / n! * (v(S + i) - v(S)).
-
-    Args:
-        count: number of players n, at least 1.
-        worth: v(S) for each of the 2**n coalitions, each [samples].
-
-    Returns:
-        Values [players, samples]; they sum to v(all) - v(nobody) in each sample.
-    """
-    values = np.zeros((count, len(worth[frozenset()])))
-    for i in range(count):
-        others = [j for j in range(count) if j != i]
-        for size in range(count):
-            weight = math.factorial(size) * math.factorial(count - size - 1) / math.factorial(count)
-            for members in combinations(others, size):
-                coalition = frozenset(members)
-                values[i] += weight * (worth[coalition | {i}] - worth[coalition])
-    return values
 
 
 class _Worth:

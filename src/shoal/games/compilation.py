@@ -8,7 +8,9 @@ from typing import Any
 
 import jax
 
-_QUICK: dict[str, bool | int] = {"xla_cpu_use_fusion_emitters": False, "xla_backend_optimization_level": 1}
+from shoal.worlds.compilation import Options, usable
+
+_QUICK: Options = {"xla_cpu_use_fusion_emitters": False, "xla_backend_optimization_level": 1}
 
 
 def quickly_compiled(*static: str, donate: tuple[str, ...] = ()) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
@@ -21,7 +23,8 @@ def quickly_compiled(*static: str, donate: tuple[str, ...] = ()) -> Callable[[Ca
         @functools.cache
         def ready() -> Callable[..., Any]:
             # Asked for at the first call: importing shoal must not start a backend.
-            return jax.jit(function, static_argnames=static, donate_argnames=donate or None, compiler_options=_usable())
+            options = usable(tuple(_QUICK.items()))
+            return jax.jit(function, static_argnames=static, donate_argnames=donate or None, compiler_options=options)
 
         @functools.wraps(function)
         def call(*args: Any, **settings: Any) -> Any:
@@ -30,17 +33,3 @@ def quickly_compiled(*static: str, donate: tuple[str, ...] = ()) -> Callable[[Ca
         return call
 
     return wrap
-
-
-@functools.cache
-def _usable() -> dict[str, bool | int] | None:
-    """The options if this machine's compiler takes them; they are its own and may go in a later version."""
-    if jax.default_backend() != "cpu":
-        return None
-    try:
-        jax.jit(lambda: jax.numpy.zeros(()), compiler_options=_QUICK).lower().compile()
-    except Exception as error:  # the compiler raises bare runtime errors
-        if "compile option" not in str(error):
-            raise
-        return None
-    return _QUICK

@@ -14,28 +14,10 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from shoal.games import punishment_centipede
+from shoal.games import punishment_society as parts
 from shoal.games.deep_q import act, pack
 from shoal.games.punishment import Shape, Terms
-from shoal.games.punishment_society import (
-    DRAWS,
-    Draws,
-    Local,
-    Round,
-    Society,
-    by_play,
-    bystanders,
-    learn_to_select,
-    moved,
-    nobody,
-    player_extra,
-    plays,
-    punish,
-    returned,
-    spaces,
-    standing,
-    studied,
-    taken,
-)
+from shoal.games.punishment_society import DRAWS, Draws, Local, Round, Society
 
 
 class Episode(NamedTuple):
@@ -84,7 +66,7 @@ def _partners(shape: Shape, terms: Terms, society: Society, u: Array) -> tuple[A
     if society.select is None:
         option = jnp.floor(u[:, 1] * terms.degree).astype(jnp.int32)
     else:
-        features = jax.vmap(lambda i: standing(terms, society.reputation, i))(jnp.arange(shape.agents))
+        features = jax.vmap(lambda i: parts.standing(terms, society.reputation, i))(jnp.arange(shape.agents))
         values = jax.vmap(lambda net, x: net(x[:, None])[:, 0])(society.select.learners.network, features)
         epsilon = terms.select.epsilon(society.select.learners.updates)
         option = jax.vmap(act)(values, epsilon, u[:, 0], u[:, 1], terms.degree)
@@ -95,40 +77,40 @@ def _meet(
     shape: Shape, terms: Terms, society: Society, pair: Array, option: Array, frozen: Array, u: Array
 ) -> tuple[Society, Round]:
     """All rounds of one pair."""
-    local = taken(shape, society, pair)
+    local = parts.taken(shape, society, pair)
 
     def step(carry: tuple[Society, Local], u: Array) -> tuple[tuple[Society, Local], Round]:
         return _round(shape, terms, *carry, pair, option, frozen, Draws.of(u))
 
     (society, local), rounds = jax.lax.scan(step, (society, local), u)
-    return returned(society, local, pair), rounds
+    return parts.returned(society, local, pair), rounds
 
 
 def _round(
     shape: Shape, terms: Terms, society: Society, local: Local, pair: Array, option: Array, frozen: Array, draws: Draws
 ) -> tuple[tuple[Society, Local], Round]:
-    situation = 3 * society.last[pair[::-1]] + society.last[pair]
-    before = player_extra(shape, terms, society.reputation, pair)
-    action = plays(shape, terms, society, local, pair, situation, before, draws)
+    situation = parts.situations(society, pair)
+    before = parts.player_extra(shape, terms, society.reputation, pair)
+    action = parts.plays(shape, terms, society, local, pair, situation, before, draws)
     reputation = society.reputation
     for k in range(2):
-        reputation = by_play(terms, reputation, pair[k], action[k])
-    society = moved(society, reputation=reputation, last=society.last.at[pair].set(action))
-    done, fines = nobody(pair, action), jnp.zeros(2)
+        reputation = parts.by_play(terms, reputation, pair[k], action[k])
+    society = parts.moved(society, reputation=reputation, last=society.last.at[pair].set(action))
+    done, fines = parts.nobody(pair, action), jnp.zeros(2)
     if society.punish is not None:
-        near = [pair[::-1]] if shape.direct else []
-        far = [bystanders(terms, pair, draws.bystander)] if shape.third_party else []
-        who = jnp.concatenate([*near, *far])
+        who = jnp.concatenate(parts.punishers(shape, terms, pair, draws))
         victim = jnp.arange(who.shape[0]) % 2
-        society, local, done = punish(shape, terms, society, local, pair, who, victim, action[1 - victim], done, draws)
+        society, local, done = parts.punish(
+            shape, terms, society, local, pair, who, victim, action[1 - victim], done, draws
+        )
         fines = terms.fine * done.punished.reshape(-1, 2).sum(0)
     reward = terms.payoffs[action, action[::-1]] - fines
-    society, local = learn_to_select(shape, terms, society, local, pair[0], option, frozen, reward[0], 0, draws)
-    after = player_extra(shape, terms, society.reputation, pair)
+    society, local = parts.learn_to_select(shape, terms, society, local, pair[0], option, frozen, reward[0], 0, draws)
+    after = parts.player_extra(shape, terms, society.reputation, pair)
     codes = pack(situation, action, 3 * action[::-1] + action)
     rows = jnp.concatenate([codes[:, None], reward[:, None], before, after], 1)
-    minds, learners = studied(
-        spaces(shape)[1], society.play, local.play, pair, rows, draws.place[1:3], draws.window[1:3], terms.play,
+    minds, learners = parts.studied(
+        parts.spaces(shape)[1], society.play, local.play, pair, rows, draws.place[1:3], draws.window[1:3], terms.play,
         terms.discount,
     )  # fmt: skip
-    return (moved(society, play=minds), local._replace(play=learners)), done._replace(reward=reward)
+    return (parts.moved(society, play=minds), local._replace(play=learners)), done._replace(reward=reward)

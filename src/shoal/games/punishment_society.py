@@ -172,6 +172,18 @@ def bystanders(terms: Terms, pair: Array, u: Float[Array, "2"]) -> Int[Array, "2
     return jnp.argmax(rank > wanted[:, None], axis=1)
 
 
+def situations(society: Society, pair: Array) -> Int[Array, "2"]:
+    """Of both players: the other's last play and their own, as numbers into ``PLAYS``."""
+    return 3 * society.last[pair[::-1]] + society.last[pair]
+
+
+def punishers(shape: Shape, terms: Terms, pair: Array, draws: Draws) -> list[Int[Array, "2"]]:
+    """Who may punish each of the two: the other player, then a bystander, as far as the shape has them."""
+    near = [pair[::-1]] if shape.direct else []
+    far = [bystanders(terms, pair, draws.bystander)] if shape.third_party else []
+    return [*near, *far]
+
+
 def played(terms: Terms, pair: Array, last: Array, greedy: Array) -> Array:
     """What the roles of the two make of what a learner would play."""
     role, other = terms.roles[pair], last[pair[::-1]]

@@ -210,8 +210,7 @@ class Actor(eqx.Module):
 
     @property
     def _log_std(self) -> Float[Array, " dims"]:
-        assert self.log_std is not None
-        return self.log_std if self.learn_std else jax.lax.stop_gradient(self.log_std)
+        return gaussian.fixed_unless(self.learn_std, self.log_std)
 
 
 def _step_by_step(

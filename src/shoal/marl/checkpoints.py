@@ -160,7 +160,7 @@ def read(path: Path | str, world: World[Any] | None = None) -> Checkpoint:
             f"{version} of shoal {made_by}",
             f"This is shoal {here}; it reads version {FORMAT} of shoal {_series(here)}. Train again, or use that one.",
         )
-    found = make_world(raw["world"]["name"], **_tuples(raw["world"]["settings"]))
+    found = make_world(raw["world"]["name"], **raw["world"]["settings"])
     if world is not None and describe_world(world) != describe_world(found):
         raise InputError("checkpoint world", _say(found), f"It was asked for {_say(world)}; use the one or the other.")
     learner = make_learner(raw["learner"]["name"], **raw["learner"]["settings"])
@@ -182,15 +182,6 @@ def _series(version: str) -> str:
 def _say(world: World[Any]) -> str:
     settings = dataclasses.asdict(world)  # type: ignore[call-overload]
     return f"{world.name}({', '.join(f'{k}={v!r}' for k, v in settings.items())})"
-
-
-def _tuples(settings: dict[str, Any]) -> dict[str, Any]:
-    """JSON has no tuples, but worlds must be hashable."""
-
-    def harden(value: Any) -> Any:
-        return tuple(harden(v) for v in value) if isinstance(value, list) else value
-
-    return {name: harden(value) for name, value in settings.items()}
 
 
 def _is_key(leaf: Any) -> bool:

@@ -7,13 +7,14 @@ on 16 worlds 9.4 and 309, 4.5 and 277, 8.1 and 224; IPPO with two seeds 296 with
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
 
-Options = dict[str, bool | int]
+from shoal.worlds.compilation import Options, usable
+
+__all__ = ["ONCE", "QUICK", "THOROUGH", "Options", "compiled", "usable"]
 
 THOROUGH: Options = {"xla_backend_optimization_level": 1, "xla_cpu_prefer_vector_width": 512}
 """For code that runs for minutes."""
@@ -38,20 +39,3 @@ def compiled(
     """
     jitted = jax.jit(function, donate_argnums=tuple(donate), compiler_options=usable(tuple(options.items())))
     return jitted.lower(*args).compile()
-
-
-@functools.cache
-def usable(options: tuple[tuple[str, bool | int], ...]) -> Options | None:
-    """The options if this machine's compiler takes them, else None.
-
-    They are the compiler's own and may go in a later version; without them everything works, but compiles slower.
-    """
-    if jax.default_backend() != "cpu":
-        return None
-    try:
-        jax.jit(lambda: jax.numpy.zeros(()), compiler_options=dict(options)).lower().compile()
-    except Exception as error:  # the compiler raises bare runtime errors
-        if "compile option" not in str(error):
-            raise
-        return None
-    return dict(options)

@@ -10,8 +10,14 @@ import numpy as np
 from jaxtyping import PRNGKeyArray
 
 from shoal.marl.players import Player, view
+from shoal.runs.seeds import derive
 from shoal.traces import TraceWriter
 from shoal.worlds import World
+
+
+def trace_key(seed: int) -> PRNGKeyArray:
+    """The key of the episodes that a training of that first seed writes."""
+    return jax.random.key(derive(seed, "trace") % 2**32)
 
 
 def write_episodes(
@@ -45,7 +51,7 @@ def write_episodes(
                 **facts,
                 "episode": int(e),
                 "time": time,
-                "actions": {a: _named(world, i, moves[i, ..., e]) for i, a in enumerate(world.agents)},
+                "actions": {a: named(world, i, moves[i, ..., e]) for i, a in enumerate(world.agents)},
                 "rewards": {a: float(rewards[i, e]) for i, a in enumerate(world.agents)},
                 "alive": [a for i, a in enumerate(world.agents) if alive[i, e]],
                 "metrics": {name: float(x[e]) for name, x in metrics.items()},
@@ -55,7 +61,7 @@ def write_episodes(
         running &= ~done
 
 
-def _named(world: World[Any], agent: int, action: Any) -> str | dict[str, float]:
+def named(world: World[Any], agent: int, action: Any) -> str | dict[str, float]:
     """An action by name, or the value of every dimension by name where actions are continuous."""
     names = world.actions[agent]
     if not world.continuous:

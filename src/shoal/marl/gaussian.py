@@ -21,6 +21,12 @@ def normal(noise: Float[Array, "*any"]) -> Float[Array, "*any"]:
     return jax.scipy.special.ndtri(jnp.clip(noise, 1e-7, 1 - 1e-7))
 
 
+def fixed_unless(learned: bool, log_std: LogStd | None) -> LogStd:
+    """Log-deviations of continuous actions, without a gradient unless they are learned."""
+    assert log_std is not None
+    return log_std if learned else jax.lax.stop_gradient(log_std)
+
+
 def sample(mean: Values, log_std: LogStd, noise: Values) -> Values:
     """Values for uniform noise in [0, 1)."""
     return mean + over_batch(jnp.exp(log_std), mean) * normal(noise)

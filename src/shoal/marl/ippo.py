@@ -16,7 +16,7 @@ from jaxtyping import PRNGKeyArray
 from shoal.marl.actors import Critic
 from shoal.marl.learner import learner
 from shoal.marl.networks import dense
-from shoal.marl.ppo import PPO, PPOSettings
+from shoal.marl.ppo import ActorCriticPPO, PPOSettings
 from shoal.worlds import World
 
 
@@ -25,7 +25,7 @@ class IPPOSettings(PPOSettings):
 
 
 @learner("ippo")
-class IPPO(PPO[IPPOSettings]):
+class IPPO(ActorCriticPPO[IPPOSettings]):
     """Independent PPO."""
 
     schema = IPPOSettings

@@ -151,7 +151,7 @@ async def _stepped(
             watch(_single(state, 0))
         if models:
             chosen = np.array(action)
-            await _ask(models, world, state, timestep, running, np.asarray(known), chosen, time, key)
+            await ask(models, world, state, timestep, running, np.asarray(known), chosen, time, key)
             action = jnp.asarray(chosen)
         state, timestep = _STEP(world, step_key, state, action)
         returns, lengths, metrics = sums
@@ -193,7 +193,7 @@ def _single(state: Any, episode: int) -> Any:
     return jax.tree.map(lambda x: np.asarray(x)[..., 0, episode], state)
 
 
-async def _ask(
+async def ask(
     models: Mapping[int, ModelSeat],
     world: World[Any],
     state: Any,
@@ -204,7 +204,19 @@ async def _ask(
     time: int,
     key: PRNGKeyArray,
 ) -> None:
-    """Ask all models that have a choice, and put what they chose in place."""
+    """Ask all models that have a choice, and put what they chose in place.
+
+    Args:
+        models: by number of the agent.
+        world: where.
+        state: of the episodes, [..., 1, episodes].
+        timestep: of the episodes.
+        running: which are not over [episodes].
+        known: what scripted models know to be right [agents, ..., 1, episodes].
+        chosen: actions, changed in place [agents, ..., 1, episodes].
+        time: step.
+        key: of the episodes; models' seeds come from it.
+    """
     alive, legal = np.asarray(timestep.alive)[:, 0], np.asarray(timestep.legal)[:, :, 0]
     host = jax.tree.map(np.asarray, state)
     root = int(jax.random.bits(key))

@@ -19,7 +19,7 @@ from shoal.marl.actors import Critic
 from shoal.marl.learner import learner
 from shoal.marl.networks import dense
 from shoal.marl.players import central_size
-from shoal.marl.ppo import PPO, PPOSettings
+from shoal.marl.ppo import ActorCriticPPO, PPOSettings
 from shoal.worlds import World
 
 
@@ -28,7 +28,7 @@ class MAPPOSettings(PPOSettings):
 
 
 @learner("mappo")
-class MAPPO(PPO[MAPPOSettings]):
+class MAPPO(ActorCriticPPO[MAPPOSettings]):
     """PPO with a central critic."""
 
     schema = MAPPOSettings

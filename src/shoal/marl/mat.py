@@ -127,8 +127,7 @@ class Choice(eqx.Module):
 
     @property
     def _spread(self) -> Float[Array, " dims"]:
-        assert self.log_std is not None
-        return self.log_std if self.learn_std else jax.lax.stop_gradient(self.log_std)
+        return gaussian.fixed_unless(self.learn_std, self.log_std)
 
 
 class Seen(NamedTuple):

@@ -15,7 +15,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 from pydantic import Field
 
-from shoal.marl.ppo import PPO, PPOSettings, PPOState
+from shoal.marl.ppo import ActorCriticPPO, PPOSettings, PPOState
 from shoal.marl.rollouts import Experience, Runner
 
 
@@ -38,7 +38,7 @@ class MonteCarloSettings(PPOSettings):
 M = TypeVar("M", bound=MonteCarloSettings)
 
 
-class MonteCarloPPO(PPO[M]):
+class MonteCarloPPO(ActorCriticPPO[M]):
     """The shared core with other targets."""
 
     def _targets(self, state: PPOState, runner: Runner, seen: Experience) -> tuple[Array, Array]:

@@ -2,7 +2,8 @@
 
 The algorithm is PPO with clipping (Schulman et al. 2017, arXiv 1707.06347): collect a rollout, estimate advantages,
 take several epochs of minibatch steps on the clipped surrogate. A method is a subclass that states what is different:
-its networks (``actor``, ``critic``, ``communication``) or, where the structure differs, its whole ``model``.
+its networks (``ActorCriticPPO``: ``actor``, ``critic``, ``communication``) or, where the structure differs, its whole
+``model`` (``PPO``).
 
 Departures from the paper, all usual: one Adam for both networks; gradients clipped by norm, actor and critic apart (or
 a large value error would shrink the policy's step); advantages normalised in each minibatch. Recurrent networks are
@@ -122,43 +123,8 @@ class PPO(RolloutLearner[P, PPOState]):
     # What methods differ in
 
     @abstractmethod
-    def critic(self, key: PRNGKeyArray, world: World[Any]) -> Critic:
-        """The value function of a fresh model."""
-
-    def communication(self, key: PRNGKeyArray, world: World[Any], width: int) -> Communication | None:
-        """What tells agents about each other, between encoder and head: by the settings; None for nothing.
-
-        Args:
-            key: randomness.
-            world: the world.
-            width: length of the features h.
-        """
-        separate = None if self.settings.shared else world.agent_count
-        scale = Scale(width, world.agent_count, world.observation_size, separate)
-        return make_communication(self.settings.communication, key, scale)
-
-    def actor(self, key: PRNGKeyArray, world: World[Any]) -> Actor:
-        """The policy of a fresh model: encoder, communication, head."""
-        body_key, comm_key, head_key = jax.random.split(key, 3)
-        body = self.encoder(body_key, world, world.observation_size)
-        comm = self.communication(comm_key, world, body.width)
-        return self.policy(head_key, world, body, body.width + (0 if comm is None else comm.width), comm)
-
-    def policy(
-        self, key: PRNGKeyArray, world: World[Any], body: Encoder, width: int, comm: Communication | None = None
-    ) -> Actor:
-        """The actor on an encoder and a communication; its head has ``width`` inputs."""
-        separate = None if self.settings.shared else world.agent_count
-        head = dense(key, width, world.continuous or world.action_count, 0.01, separate)
-        if not world.continuous:
-            return Actor(body, head, comm)
-        log_std = jnp.full(world.continuous, math.log(self.settings.action_std))
-        return Actor(body, head, comm, log_std, self.settings.learn_std)
-
     def model(self, key: PRNGKeyArray, world: World[Any]) -> Model:
         """A fresh model of one seed."""
-        actor_key, critic_key = jax.random.split(key)
-        return ActorCritic(self.actor(actor_key, world), self.critic(critic_key, world))
 
     def credited(self, reward: Array, bootstrap: Array, alive: Array, last: Array) -> tuple[Array, Array, Array, Array]:
         """Rewards and life as the advantage estimate counts them; a method may credit the team as one.
@@ -364,6 +330,49 @@ class PPO(RolloutLearner[P, PPOState]):
     def _clipped(self, grads: Any, norm: Array) -> Any:
         shrink = jnp.minimum(1.0, self.settings.max_grad_norm / jnp.maximum(norm, 1e-12))
         return jax.tree.map(lambda g: g * shrink, grads)
+
+
+class ActorCriticPPO(PPO[P]):
+    """The core for methods whose actor and critic are networks apart; a method states its critic at least."""
+
+    @abstractmethod
+    def critic(self, key: PRNGKeyArray, world: World[Any]) -> Critic:
+        """The value function of a fresh model."""
+
+    def communication(self, key: PRNGKeyArray, world: World[Any], width: int) -> Communication | None:
+        """What tells agents about each other, between encoder and head: by the settings; None for nothing.
+
+        Args:
+            key: randomness.
+            world: the world.
+            width: length of the features h.
+        """
+        separate = None if self.settings.shared else world.agent_count
+        scale = Scale(width, world.agent_count, world.observation_size, separate)
+        return make_communication(self.settings.communication, key, scale)
+
+    def actor(self, key: PRNGKeyArray, world: World[Any]) -> Actor:
+        """The policy of a fresh model: encoder, communication, head."""
+        body_key, comm_key, head_key = jax.random.split(key, 3)
+        body = self.encoder(body_key, world, world.observation_size)
+        comm = self.communication(comm_key, world, body.width)
+        return self.policy(head_key, world, body, body.width + (0 if comm is None else comm.width), comm)
+
+    def policy(
+        self, key: PRNGKeyArray, world: World[Any], body: Encoder, width: int, comm: Communication | None = None
+    ) -> Actor:
+        """The actor on an encoder and a communication; its head has ``width`` inputs."""
+        separate = None if self.settings.shared else world.agent_count
+        head = dense(key, width, world.continuous or world.action_count, 0.01, separate)
+        if not world.continuous:
+            return Actor(body, head, comm)
+        log_std = jnp.full(world.continuous, math.log(self.settings.action_std))
+        return Actor(body, head, comm, log_std, self.settings.learn_std)
+
+    def model(self, key: PRNGKeyArray, world: World[Any]) -> Model:
+        """A fresh model of one seed."""
+        actor_key, critic_key = jax.random.split(key)
+        return ActorCritic(self.actor(actor_key, world), self.critic(critic_key, world))
 
 
 _adam = optax.flatten(optax.scale_by_adam(eps=1e-5))

@@ -42,7 +42,7 @@ from pydantic import Field, model_validator
 
 from shoal.errors import InputError
 from shoal.marl import categorical
-from shoal.marl.actors import Critic, Decision, Evaluation, Memory, Model
+from shoal.marl.actors import Decision, Evaluation, Memory, Model
 from shoal.marl.learner import learner
 from shoal.marl.networks import ACTIVATIONS, Activation, Dense, dense
 from shoal.marl.players import Actions, View
@@ -271,10 +271,6 @@ class Signals(PPO[SignalsSettings]):
     """PPO with learned lights."""
 
     schema = SignalsSettings
-
-    def critic(self, key: PRNGKeyArray, world: World[Any]) -> Critic:
-        """Not used: policy and critic share the messages; see ``model``."""
-        raise NotImplementedError
 
     def init(self, key: PRNGKeyArray, world: World[Any]) -> PPOState:
         """Fresh parameters and worlds; seeds that share a deal of the arms begin with the same parameters.

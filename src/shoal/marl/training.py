@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from shoal.errors import InputError, ShoalError
 from shoal.marl.checkpoints import read, save, training_keys
 from shoal.marl.compilation import ONCE, QUICK, THOROUGH, Options, compiled
-from shoal.marl.episodes import write_episodes
+from shoal.marl.episodes import trace_key, write_episodes
 from shoal.marl.evaluation import Episodes, evaluate_seeds
 from shoal.marl.faults import CAUSES, TrainingDiverged
 from shoal.marl.learner import LEARNERS, Learner
@@ -313,10 +313,9 @@ class _Run:
         players = self.learner.player(self.state)
         if self.out is not None and self.plan.traced:
             first = jax.tree.map(lambda x: x[0], players)
-            key = jax.random.key(derive(self.seeds[0], "trace") % 2**32)
             with TraceWriter(self.out / "events.jsonl", self.out.name) as trace:
                 facts = {"seed": self.seeds[0], "trained": self.done * self.learner.steps_per_update}
-                write_episodes(first, self.world, self.plan.traced, key, trace, **facts)
+                write_episodes(first, self.world, self.plan.traced, trace_key(self.seeds[0]), trace, **facts)
         if not self.plan.episodes:
             return []
         key = jax.random.key(derive(self.seeds[0], "evaluation") % 2**32)

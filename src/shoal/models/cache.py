@@ -95,7 +95,7 @@ class CachedModel(Model):
         try:
             completion = await self.model.complete(request)
             self.cache.put(key, self.identity, completion)
-        except BaseException as error:
+        except BaseException as error:  # whoever waits for this call must hear how it ended, also if it was cancelled
             if isinstance(error, asyncio.CancelledError):
                 future.cancel()
             else:

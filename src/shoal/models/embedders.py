@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 from shoal.errors import InputError
 from shoal.models.endpoint import Endpoint
 from shoal.models.transport import BadReply
+from shoal.runs.concurrency import gathered
 
 Array = NDArray[np.float64]
 
@@ -152,14 +153,7 @@ class EndpointEmbedder:
         """
         full = [i for i, text in enumerate(texts) if text.strip()]
         batches = [full[i : i + self.batch] for i in range(0, len(full), self.batch)]
-        calls = [asyncio.ensure_future(self._vectors([texts[i] for i in batch])) for batch in batches]
-        try:
-            parts = await asyncio.gather(*calls)
-        except BaseException:
-            for call in calls:
-                call.cancel()
-            await asyncio.gather(*calls, return_exceptions=True)
-            raise
+        parts = await gathered(self._vectors([texts[i] for i in batch]) for batch in batches)
         rows = np.zeros((len(texts), self.dimension))
         for batch, part in zip(batches, parts, strict=True):
             rows[batch] = part

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, replace
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import jax
 import jax.numpy as jnp
@@ -41,6 +41,10 @@ SUM = Credit(strength=0.0, other=1.0)
 
 Parameters = Any
 """A policy's parameters, a pytree."""
+Pair = tuple[Parameters, Parameters]
+
+Seen: TypeAlias = Int[Array, "players games"]
+"""What each player carries from round to round, as a number."""
 
 
 class Round(NamedTuple):
@@ -72,29 +76,19 @@ class Game(ABC):
     def fresh(self, key: PRNGKeyArray) -> Parameters:
         """A policy before training."""
 
-    @abstractmethod
-    def begin(self, key: PRNGKeyArray, games: int) -> Any:
-        """What carries from round to round, for ``games`` games."""
+    def begin(self, games: int) -> Seen:
+        """0 for everybody: nothing is seen before the first round."""
+        return jnp.zeros((2, games), jnp.int32)
 
     @abstractmethod
-    def play(
-        self,
-        key: PRNGKeyArray,
-        deal: PRNGKeyArray,
-        first: Parameters,
-        second: Parameters,
-        state: Any,
-        t: Int[Array, ""],
-    ) -> tuple[Any, Round]:
+    def play(self, key: PRNGKeyArray, deal: PRNGKeyArray, pair: Pair, state: Seen) -> tuple[Seen, Round]:
         """One round of all games between two policies.
 
         Args:
             key: of the players' acts.
             deal: of what the game deals; the same for the games of a group.
-            first: parameters of the first seat.
-            second: of the second seat.
-            state: what is carried.
-            t: number of the round.
+            pair: parameters of the two seats.
+            state: what is carried, and then returned for the next round.
         """
 
 
@@ -162,13 +156,13 @@ def match(
     game: Game, key: PRNGKeyArray, first: Parameters, second: Parameters, games: int, group: int
 ) -> tuple[Round, Float[Array, "time players"]]:
     """Whole games: rounds stacked along time, and mean rewards of each round and player."""
-    begin_key, deal_key, key = jax.random.split(key, 3)
-    state = game.begin(begin_key, games)
+    _, deal_key, key = jax.random.split(key, 3)  # a third, unused key: recorded results were drawn so
+    state = game.begin(games)
     deals = jax.random.split(deal_key, max(1, games // max(1, group)))
 
-    def step(state: Any, xs: tuple[Array, Array]) -> tuple[Any, Round]:
+    def step(state: Seen, xs: tuple[Array, Array]) -> tuple[Seen, Round]:
         t, act_key = xs
-        return game.play(act_key, jax.vmap(lambda k: jax.random.fold_in(k, t))(deals), first, second, state, t)
+        return game.play(act_key, jax.vmap(lambda k: jax.random.fold_in(k, t))(deals), (first, second), state)
 
     _, seen = jax.lax.scan(step, state, (jnp.arange(game.rounds), jax.random.split(key, game.rounds)))
     return seen, seen.reward.mean(-1)

@@ -17,8 +17,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import combinations
-from math import factorial
 from typing import Any
 
 import numpy as np
@@ -26,6 +24,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from shoal.errors import InputError
 from shoal.registry import Registry
+from shoal.stats import coalitions, exact_shapley
 
 Floats = NDArray[np.float64]
 
@@ -87,26 +86,17 @@ def difference(outcome: Outcome, callers: Sequence[str]) -> Floats:
 
 @CREDIT.register("shapley")
 def shapley(outcome: Outcome, callers: Sequence[str]) -> Floats:
-    """The caller's Shapley value. Values of all agents add up to the outcome minus that of nobody."""
-    names = sorted(set(callers))
-    value = shapley_values(names, lambda some: _worth(outcome, some))
-    return np.array([value[name] for name in callers], float)
-
-
-def shapley_values(names: Sequence[str], worth: Callable[[frozenset[str]], float]) -> dict[str, float]:
-    """Exact Shapley values: phi_k = sum over coalitions S without k of |S|!(n-|S|-1)!/n! * (v(S + k) - v(S)).
+    """The caller's Shapley value. Values of all agents add up to the outcome minus that of nobody.
 
     Raises:
-        InputError: more than ``MOST_EXACT`` agents.
+        InputError: more than ``MOST_EXACT`` agents, or a coalition whose outcome is not known.
     """
-    count = len(names)
-    if count > MOST_EXACT:
-        raise InputError("credit", f"shapley of {count} agents", f"It is exact up to {MOST_EXACT}; use difference.")
-    known = {frozenset(s): worth(frozenset(s)) for size in range(count + 1) for s in combinations(names, size)}
-    chance = [factorial(size) * factorial(count - size - 1) / factorial(count) for size in range(count)]
-    return {
-        name: sum(chance[len(s)] * (known[s | {name}] - v) for s, v in known.items() if name not in s) for name in names
-    }
+    names = sorted(set(callers))
+    if len(names) > MOST_EXACT:
+        mend = f"It is exact up to {MOST_EXACT}; use difference."
+        raise InputError("credit", f"shapley of {len(names)} agents", mend)
+    value = exact_shapley([_worth(outcome, some) for some in coalitions(names)])
+    return value[[names.index(name) for name in callers]]
 
 
 def aligned_advantages(own: ArrayLike, other: ArrayLike, strength: float, discount: float) -> Floats:

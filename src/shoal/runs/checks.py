@@ -1,4 +1,4 @@
-"""Checks for claims that hold item by item: one variant against another on the same items (games, questions, tasks)."""
+"""Checks for claims: one variant against another on the same items (games, questions, tasks) or seeds."""
 
 from __future__ import annotations
 
@@ -46,6 +46,17 @@ def gain(experiment: str, one: str, two: str, metric: str, **region: Any) -> Che
     def checks(results: Results) -> list[Check]:
         found = gaps(results, experiment, one, two, metric)
         return [Check(f"{metric}: {one} - {two}", mean(found), **region)] if found.size else []
+
+    return checks
+
+
+def difference(experiment: str, one: str, two: str, metric: str, **region: Any) -> Checks:
+    """The mean of one minus two over seeds lies in the region (``above``, ``below``)."""
+
+    def checks(results: Results) -> list[Check]:
+        if not (results.has(experiment, one, metric) and results.has(experiment, two, metric)):
+            return []
+        return [Check(f"{metric}: {one} - {two}", results.difference(experiment, one, two, metric), **region)]
 
     return checks
 

@@ -326,7 +326,7 @@ def _run_plain(
                     except BrokenProcessPool as error:
                         outcome, seconds = error, 0.0
                     keep(experiment, job, outcome, seconds)
-        except BaseException:
+        except BaseException:  # an interrupt too must not wait for trials that have not begun
             pool.shutdown(wait=False, cancel_futures=True)
             raise
 
@@ -341,7 +341,7 @@ def _call(trial_function: TrialFunction[Any], trial: Trial[Any], part: Path) -> 
             outcome = asyncio.run(_await(outcome))
     except StorageError:
         raise
-    except Exception as error:
+    except Exception as error:  # a study's own code may raise anything; it counts as a failed trial
         return _portable(error), time.perf_counter() - started
     finally:
         trial.trace.close()
@@ -363,7 +363,7 @@ async def _run_asking(plan: _Plan, folder: RunFolder, jobs: Sequence[tuple[Exper
                     outcome = await outcome
             except StorageError:
                 raise
-            except Exception as error:
+            except Exception as error:  # as in ``_call``
                 outcome = error
             finally:
                 trial.trace.close()

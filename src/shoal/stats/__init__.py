@@ -1,4 +1,4 @@
-"""Intervals, paired and exact tests, claims and verdicts."""
+"""Intervals, paired and exact tests, claims and verdicts, Shapley values."""
 
 from shoal.stats.claims import Check, Evidence, Finding, Verdict, judge
 from shoal.stats.estimates import (
@@ -12,6 +12,7 @@ from shoal.stats.estimates import (
     paired_difference,
     proportion,
 )
+from shoal.stats.shapley import coalitions, exact_shapley, memberships
 
 __all__ = [
     "Check",
@@ -20,12 +21,15 @@ __all__ = [
     "Finding",
     "Verdict",
     "clustered_mean",
+    "coalitions",
     "exact",
+    "exact_shapley",
     "fisher",
     "holm",
     "judge",
     "mcnemar",
     "mean",
+    "memberships",
     "paired_difference",
     "proportion",
 ]

@@ -47,6 +47,11 @@ def data_file(*parts: str) -> Path | None:
     return None
 
 
+def absent(name: str) -> str | None:
+    """How to get a data set of ``SOURCES`` that is not here; None if it is."""
+    return missing(name) if data_file(*SOURCES[name][0].split("/")) is None else None
+
+
 def missing(name: str) -> str:
     """One line on how to get an absent data set."""
     file, repository = SOURCES.get(name, (name, ""))

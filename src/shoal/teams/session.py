@@ -6,7 +6,6 @@ It asks models, delivers messages, enforces the budget and writes the trace. A t
 
 from __future__ import annotations
 
-import asyncio
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, field
@@ -15,9 +14,10 @@ from typing import Any, Generic, TypeVar
 from pydantic import BaseModel
 
 from shoal.errors import BudgetExceeded, ModelError
-from shoal.models.interface import ChatMessage, Model, Request, TokenLogprob
+from shoal.models.interface import ChatMessage, Completion, Model, Request, TokenLogprob
 from shoal.models.structured import parse_reply, repair_prompt
 from shoal.runs.budget import Budget
+from shoal.runs.concurrency import gathered
 from shoal.runs.seeds import derive
 from shoal.tasks.problem import Question
 from shoal.teams.agent import Agent
@@ -130,12 +130,7 @@ class Session:
         model = agent.model or self.model
         turn = self._turns[agent.name]
         self._turns[agent.name] = turn + 1
-        messages: list[ChatMessage] = [{"role": "system", "content": agent.persona}] if agent.persona else []
-        messages += [{"role": "user", "content": notice} for notice in self.notices.pop(agent.name, ())]
-        if isinstance(prompt, str):
-            messages.append({"role": "user", "content": prompt})
-        else:
-            messages.extend(prompt)
+        messages = self._chat(agent, prompt)
         longest = _first(max_tokens, agent.max_tokens, self.max_tokens)
         prompt_tokens = sum(model.count_tokens(m["content"]) + 4 for m in messages)
         left = self.budget.tokens_left(agent.name)
@@ -152,8 +147,34 @@ class Session:
             question=self.question.id if self.question else "",
             agent=agent.name,
         )
-        reserved = prompt_tokens + longest
-        dearest = model.price(Usage(prompt_tokens, longest, 1))
+        try:
+            completion = await self._paid(agent, model, request, prompt_tokens, parents)
+        except ModelError as error:
+            self.failures.update(getattr(error, "failures", None) or {error.kind: 1})
+            event = self.trace.write(
+                "model.failure", agent.name, {"failure": error.kind, "error": str(error), "prompt": messages}, parents
+            )
+            return Reply(agent.name, "", event, failed=error.kind)
+        self.usage.add(completion.usage)
+        self.failures.update(completion.failures)
+        payload: dict[str, Any] = {"prompt": messages, "text": completion.text, "finish": completion.finish}
+        if completion.failures:
+            payload["failures"] = completion.failures
+        event = self.trace.write("model.call", agent.name, payload, parents, completion.usage)
+        return Reply(agent.name, completion.text, event, completion.logprobs)
+
+    def _chat(self, agent: Agent, prompt: str | Sequence[ChatMessage]) -> list[ChatMessage]:
+        """Persona, notices that wait for the agent, and the prompt."""
+        messages: list[ChatMessage] = [{"role": "system", "content": agent.persona}] if agent.persona else []
+        messages += [{"role": "user", "content": notice} for notice in self.notices.pop(agent.name, ())]
+        return [*messages, {"role": "user", "content": prompt}] if isinstance(prompt, str) else [*messages, *prompt]
+
+    async def _paid(
+        self, agent: Agent, model: Model, request: Request, prompt_tokens: int, parents: Iterable[str]
+    ) -> Completion:
+        """The completion, within the budget: the most that it could cost is set aside, and settled when it is known."""
+        reserved = prompt_tokens + request.max_tokens
+        dearest = model.price(Usage(prompt_tokens, request.max_tokens, 1))
         try:
             self.budget.reserve(agent.name, reserved, dearest)
         except BudgetExceeded as error:
@@ -165,21 +186,9 @@ class Session:
             usage = completion.usage
             if not usage.cached:
                 usage.money = model.price(usage)
-        except ModelError as error:
-            self.failures.update(getattr(error, "failures", None) or {error.kind: 1})
-            event = self.trace.write(
-                "model.failure", agent.name, {"failure": error.kind, "error": str(error), "prompt": messages}, parents
-            )
-            return Reply(agent.name, "", event, failed=error.kind)
+            return completion
         finally:
             self.budget.settle(agent.name, reserved, usage, dearest)
-        self.usage.add(usage)
-        self.failures.update(completion.failures)
-        payload: dict[str, Any] = {"prompt": messages, "text": completion.text, "finish": completion.finish}
-        if completion.failures:
-            payload["failures"] = completion.failures
-        event = self.trace.write("model.call", agent.name, payload, parents, usage)
-        return Reply(agent.name, completion.text, event, completion.logprobs)
 
     async def ask_for(
         self,
@@ -219,14 +228,7 @@ class Session:
 
         The first error cancels the rest and is raised.
         """
-        tasks = [asyncio.ensure_future(call) for call in calls]
-        try:
-            return await asyncio.gather(*tasks)
-        except BaseException:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
-            raise
+        return await gathered(calls)
 
     def send(self, sender: str, receivers: Sequence[str], content: str, parents: Iterable[str] = ()) -> Message | None:
         """Record a message and hand it to the inspectors; returns what is delivered, or None if it was dropped."""

@@ -12,7 +12,8 @@ from shoal.worlds.world import World
 
 W = TypeVar("W", bound=type[World[Any]])
 
-WORLDS: Registry[type[World[Any]]] = Registry("world", "shoal.worlds")
+# Swarms are worlds made of populations; by name only, as an engine may not be imported from here.
+WORLDS: Registry[type[World[Any]]] = Registry("world", "shoal.worlds", "shoal.populations.mean_field")
 
 
 def world(name: str) -> Callable[[W], W]:
@@ -48,7 +49,12 @@ def make_world(spec: str, **settings: Any) -> World[Any]:
     for key in given:
         if key not in known:
             raise UnknownName(f"world {name}", key, known)
-    return kind(**given)
+    return kind(**{key: _hashable(value) for key, value in given.items()})
+
+
+def _hashable(value: Any) -> Any:
+    """Tuples for lists: JSON and command lines have no tuples, but worlds must be hashable."""
+    return tuple(_hashable(v) for v in value) if isinstance(value, list) else value
 
 
 def require(world: World[Any], field: str, value: object, holds: bool, mend: str) -> None:

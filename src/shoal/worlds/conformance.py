@@ -104,7 +104,7 @@ def _check_rules(world: World[Any], steps: int, seed: int, report: Report) -> No
     for name, rule in rules:
         try:
             problem = rule(subject)
-        except Exception as error:
+        except Exception as error:  # as above: a rule calls the world's own code
             problem = f"raises {type(error).__name__}: {str(error).splitlines()[0]}"
         if problem:
             report.failed.append(f"{name}: {problem}")
@@ -125,7 +125,7 @@ def _shapes(world: World[Any], seed: int) -> str:
             actions = jax.eval_shape(partial(random_actions, world), key, first)
             following, after = jax.eval_shape(world.step, key, state, actions)
             here = jax.eval_shape(world.global_state, state, first)
-        except Exception as error:
+        except Exception as error:  # as above
             return f"with batch {batch} it raises {type(error).__name__}: {str(error).splitlines()[0]}"
         for timestep in (first, after):
             if problem := _timestep_shapes(world, timestep, batch):

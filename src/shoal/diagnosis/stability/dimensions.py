@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from shoal.diagnosis.stability.interactions import Array, Interaction
+from shoal.stats.sequences import edit_distance
 
 Window = Sequence[Interaction]
 Dimension = Callable[[Window, Window], float | None]
@@ -177,16 +178,6 @@ DIMENSIONS: Mapping[str, Dimension] = {
     "I_agree": agreement, "I_handoff": hand_off, "I_role": roles,
     "B_len": length, "B_err": errors, "B_human": overrides,
 }  # fmt: skip
-
-
-def edit_distance(one: Sequence[Hashable], two: Sequence[Hashable]) -> int:
-    """Levenshtein distance: insertions, deletions and replacements from one sequence to the other."""
-    row = list(range(len(two) + 1))
-    for i, a in enumerate(one, 1):
-        above, row[0] = row[0], i
-        for j, b in enumerate(two, 1):
-            above, row[j] = row[j], min(row[j] + 1, row[j - 1] + 1, above + (a != b))
-    return row[-1]
 
 
 def alike(one: Sequence[Hashable], two: Sequence[Hashable]) -> float:

@@ -16,8 +16,6 @@ from jaxtyping import Array, Float, PRNGKeyArray
 from pydantic import Field
 
 from shoal.marl.actors import Communication, Hidden, Noise
-from shoal.marl.communication.aggregation import slots
-from shoal.marl.communication.channels import Packet
 from shoal.marl.communication.exchange import Exchange, ExchangeSettings, Scale, Spoken, Words, communication
 from shoal.marl.gaussian import normal
 from shoal.marl.networks import Dense
@@ -65,10 +63,6 @@ class Bottleneck(Exchange):
         average = (nats * alive).sum() / jnp.maximum(alive.sum(), 1.0)
         stats = {"loss": self.beta * average, "rate": average / math.log(2)}
         return Spoken(message, jnp.ones(h.shape[1:]), stats=stats)
-
-    def gather(self, state: Hidden, packet: Packet, view: View) -> tuple[Float[Array, "width agents *batch"], Any]:
-        """All messages."""
-        return slots(packet.message), ()
 
 
 def divergence(mean: Float[Array, "width *any"], log_std: Float[Array, "width *any"]) -> Float[Array, "*any"]:

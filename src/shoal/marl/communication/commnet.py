@@ -77,10 +77,6 @@ class CommNet(Exchange):
             return Spoken(h, jnp.zeros(h.shape[1:]))
         return Spoken(h, jnp.ones(h.shape[1:]) if self.rate >= 1 else (noise[0] < self.rate).astype(h.dtype))
 
-    def again(self, state: Hidden) -> Float[Array, "width agents *batch"]:
-        """The content of the round before."""
-        return state
-
     def gather(self, state: Hidden, packet: Packet, view: View) -> tuple[Float[Array, "width agents *batch"], Any]:
         """The mean of the others."""
         return (state if self.alone else averaged(packet.message, view.alive)), ()

@@ -20,6 +20,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from shoal.errors import UnknownName
 from shoal.marl.actors import Communication, Heard, Hidden, Noise, PerAgent
+from shoal.marl.communication.aggregation import slots
 from shoal.marl.communication.channels import Channel, Clear, Delay, Drop, Packet, joined
 from shoal.marl.communication.channels import Noise as NoisyChannel
 from shoal.marl.networks import Dense, dense
@@ -165,12 +166,15 @@ class Exchange(Communication):
         """Messages of the first round."""
 
     def again(self, state: Hidden) -> Float[Array, "width agents *batch"]:
-        """Messages of a later round, from the content of the one before."""
-        raise NotImplementedError
+        """Messages of a later round: the content of the one before, unless the family makes something else of it."""
+        return state
 
-    @abstractmethod
     def gather(self, state: Hidden, packet: Packet, view: View) -> tuple[Float[Array, "gathered agents *batch"], Any]:
-        """What every agent gathers (c) from what arrived, and the weights of the senders (or ())."""
+        """What every agent gathers (c) from what arrived, and the weights of the senders (or ()).
+
+        All messages, side by side, unless the family joins them otherwise.
+        """
+        return slots(packet.message), ()
 
     def draw(self, u: Float[Array, "width *any"]) -> Float[Array, "width *any"]:
         """Messages that mean nothing, from uniform numbers; as this family's look."""

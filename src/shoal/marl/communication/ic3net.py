@@ -82,10 +82,6 @@ class IC3Net(Exchange):
             stats=stats,
         )
 
-    def again(self, state: Hidden) -> Float[Array, "width agents *batch"]:
-        """The content of the round before; the gate stays."""
-        return state
-
     def gather(self, state: Hidden, packet: Packet, view: View) -> tuple[Float[Array, "width agents *batch"], Any]:
         """The sum of what is said, over the number of others."""
         return averaged(packet.message, view.alive), ()

@@ -10,13 +10,13 @@ intervention (``channels``), tell whether it is used (Lowe et al. 2019, arXiv 19
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from shoal.errors import InputError
+from shoal.stats.sequences import edit_distance
 
 Codes = NDArray[np.int64]
 SHUFFLES = 20
@@ -154,16 +154,6 @@ def topographic_similarity(meanings: ArrayLike, messages: ArrayLike) -> float:
     if x.std() < SMALLEST or y.std() < SMALLEST:
         return 0.0
     return float(np.corrcoef(x, y)[0, 1])
-
-
-def edit_distance(a: Sequence[Any], b: Sequence[Any]) -> int:
-    """Fewest insertions, deletions and substitutions that turn ``a`` into ``b`` (Levenshtein 1966)."""
-    row = list(range(len(b) + 1))
-    for i, x in enumerate(a, 1):
-        last, row[0] = row[0], i
-        for j, y in enumerate(b, 1):
-            last, row[j] = row[j], min(row[j] + 1, row[j - 1] + 1, last + (x != y))
-    return row[-1]
 
 
 def positional_disentanglement(meanings: ArrayLike, messages: ArrayLike) -> float:

@@ -6,12 +6,10 @@ from typing import Any, Literal
 
 import equinox as eqx
 import jax.numpy as jnp
-from jaxtyping import Array, Float, PRNGKeyArray
+from jaxtyping import PRNGKeyArray
 from pydantic import Field
 
 from shoal.marl.actors import Communication, Hidden, Noise
-from shoal.marl.communication.aggregation import slots
-from shoal.marl.communication.channels import Packet
 from shoal.marl.communication.exchange import Exchange, ExchangeSettings, Scale, Spoken, Words, communication
 from shoal.marl.networks import Dense
 from shoal.marl.players import View
@@ -48,10 +46,6 @@ class Full(Exchange):
     def speak(self, h: Hidden, view: View, noise: Noise, memory: Any, sent: Any, execute: bool) -> Spoken:
         """All that the agent has."""
         return Spoken(h if self.hidden else view.obs, jnp.ones(h.shape[1:]))
-
-    def gather(self, state: Hidden, packet: Packet, view: View) -> tuple[Float[Array, "width agents *batch"], Any]:
-        """All that the others have."""
-        return slots(packet.message), ()
 
 
 @communication(

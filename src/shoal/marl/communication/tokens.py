@@ -19,8 +19,6 @@ from pydantic import Field
 
 from shoal.marl import categorical
 from shoal.marl.actors import Communication, Hidden, Noise
-from shoal.marl.communication.aggregation import slots
-from shoal.marl.communication.channels import Packet
 from shoal.marl.communication.exchange import Exchange, ExchangeSettings, Scale, Spoken, Words, communication
 from shoal.marl.networks import Dense
 from shoal.marl.players import View
@@ -70,10 +68,6 @@ class Symbols(Exchange):
     def logits(self, h: Hidden) -> Float[Array, "vocabulary length agents *batch"]:
         """Of every symbol."""
         return _split(self.mouth(h), self.vocabulary)
-
-    def gather(self, state: Hidden, packet: Packet, view: View) -> tuple[Float[Array, "width agents *batch"], Any]:
-        """All messages."""
-        return slots(packet.message), ()
 
     def draw(self, u: Float[Array, "width *any"]) -> Float[Array, "width *any"]:
         """Symbols of equal chance."""

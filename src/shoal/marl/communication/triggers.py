@@ -15,12 +15,10 @@ from typing import Any
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, PRNGKeyArray
+from jaxtyping import PRNGKeyArray
 from pydantic import Field
 
 from shoal.marl.actors import Communication, Hidden, Noise
-from shoal.marl.communication.aggregation import slots
-from shoal.marl.communication.channels import Packet
 from shoal.marl.communication.exchange import Exchange, ExchangeSettings, Scale, Spoken, Words, communication
 from shoal.marl.networks import Dense
 from shoal.marl.players import View
@@ -82,10 +80,6 @@ class Event(Exchange):
             return Spoken(message, go, stats=stats)
         current = go * message + (1 - go) * last
         return Spoken(current, jnp.ones(h.shape[1:]), go, memory=jax.lax.stop_gradient(current), stats=stats)
-
-    def gather(self, state: Hidden, packet: Packet, view: View) -> tuple[Float[Array, "width agents *batch"], Any]:
-        """All that was heard last."""
-        return slots(packet.message), ()
 
 
 @communication(

@@ -173,7 +173,7 @@ class Engine:
     def _serve(self) -> None:
         try:
             self._load()
-        except Exception as error:
+        except Exception as error:  # bare runtime errors of the engine; whoever waits must hear of any
             self._abandon(error)
             return
         while self._wait_for_work():
@@ -183,7 +183,7 @@ class Engine:
                 if self._pipeline.has_non_finished_requests():
                     self._pipeline.step()
                 self._collect()
-            except Exception as error:
+            except Exception as error:  # likewise: this thread must outlive one bad request
                 self._recover(error)
         self._abandon(ModelError("closed", "the local model was unloaded"))
 
@@ -256,7 +256,7 @@ class Engine:
             config = genai.GenerationConfig(**settings)
             config.eos_token_id = job.end[-1]
             job.handle = self._pipeline.add_request(self._requests, Tensor(job.ids[None, :]), config)
-        except Exception as error:
+        except Exception as error:  # the engine refuses requests by errors of many kinds
             _fail(job, ModelError("engine", f"the local model refused the request: {_first_line(error)}"))
             return
         self._running.append(job)
@@ -345,7 +345,7 @@ class Engine:
         self._pipeline = None
         try:
             self._load()
-        except Exception as second:
+        except Exception as second:  # as in ``_serve``
             self._closing = True
             self._abandon(second)
 

@@ -6,13 +6,11 @@ now: its own hand, what was said, and how the other claimed last time.
 
 from __future__ import annotations
 
-from typing import Any
-
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Int, PRNGKeyArray
+from jaxtyping import Array, PRNGKeyArray
 
-from shoal.posttrain.advantage_alignment import Game, Parameters, Round
+from shoal.posttrain.advantage_alignment import Game, Pair, Parameters, Round, Seen
 
 COOPERATE, DEFECT = 0, 1
 PAYOFF = jnp.array([[3.0, 0.0], [5.0, 1.0]])
@@ -27,6 +25,11 @@ def _draw(key: PRNGKeyArray, logits: Array) -> tuple[Array, Array, Array]:
     act = jax.random.categorical(key, logits)
     chosen = jnp.take_along_axis(logp, act[..., None], -1)[..., 0]
     return act, chosen, -(jnp.exp(logp) * logp).sum(-1)
+
+
+def _shares(claim: Array) -> Array:
+    """What each of the two gets of ten: its claim, scaled down where the claims [2, ...] are over the stock."""
+    return 10.0 * claim / jnp.maximum(10.0, claim.sum(0))
 
 
 class Dilemma(Game):
@@ -44,21 +47,9 @@ class Dilemma(Game):
         """Logits to cooperate in each state."""
         return jnp.full((5,), jnp.log(self.friendly / (1 - self.friendly)))
 
-    def begin(self, key: PRNGKeyArray, games: int) -> Any:
-        """States of both players."""
-        return jnp.zeros((2, games), jnp.int32)
-
-    def play(
-        self,
-        key: PRNGKeyArray,
-        deal: PRNGKeyArray,
-        first: Parameters,
-        second: Parameters,
-        state: Any,
-        t: Int[Array, ""],
-    ) -> tuple[Any, Round]:
+    def play(self, key: PRNGKeyArray, deal: PRNGKeyArray, pair: Pair, state: Seen) -> tuple[Seen, Round]:
         """Both act at once."""
-        logits = jnp.stack([first[state[0]], second[state[1]]])
+        logits = jnp.stack([p[state[i]] for i, p in enumerate(pair)])
         act, logp, entropy = _draw(key, jnp.stack([logits, jnp.zeros_like(logits)], -1))
         other = act[::-1]
         return 1 + 2 * act + other, Round(PAYOFF[act, other], logp, entropy)
@@ -100,19 +91,7 @@ class TrustAndSplit(Game):
             "claim": near + 0.1 * jax.random.normal(claim_key, (3, self.symbols, 2, LEVELS)),
         }
 
-    def begin(self, key: PRNGKeyArray, games: int) -> Any:
-        """Whether each player's other was greedy last round."""
-        return jnp.zeros((2, games), jnp.int32)
-
-    def play(
-        self,
-        key: PRNGKeyArray,
-        deal: PRNGKeyArray,
-        first: Parameters,
-        second: Parameters,
-        state: Any,
-        t: Int[Array, ""],
-    ) -> tuple[Any, Round]:
+    def play(self, key: PRNGKeyArray, deal: PRNGKeyArray, pair: Pair, state: Seen) -> tuple[Seen, Round]:
         """Hands, words, claims."""
         games = state.shape[1]
         groups = deal.shape[0]
@@ -122,14 +101,13 @@ class TrustAndSplit(Game):
         theirs = (own + 1 + jnp.repeat(hand[:, 1], games // groups)) % 3
         hands = jnp.stack([own, theirs])
         say_key, claim_key = jax.random.split(key)
-        words = jnp.stack([p["say"][hands[i]] for i, p in enumerate((first, second))])
+        words = jnp.stack([p["say"][hands[i]] for i, p in enumerate(pair)])
         said, say_logp, say_entropy = _draw(say_key, words)
         heard = jnp.zeros_like(said) if self.muted else said[::-1]
-        logits = jnp.stack([p["claim"][hands[i], heard[i], state[i]] for i, p in enumerate((first, second))])
+        logits = jnp.stack([p["claim"][hands[i], heard[i], state[i]] for i, p in enumerate(pair)])
         claim, claim_logp, claim_entropy = _draw(claim_key, logits)
         upper = (hands - hands[::-1]) % 3 == 1
-        share = 10.0 * claim / jnp.maximum(10.0, claim.sum(0))
-        reward = share * jnp.where(upper, 10.0, 1.0)
+        reward = _shares(claim) * jnp.where(upper, 10.0, 1.0)
         greedy = (claim[::-1] > 5).astype(jnp.int32)
         return greedy, Round(reward, say_logp + claim_logp, say_entropy + claim_entropy)
 
@@ -151,19 +129,7 @@ class Split(Game):
         """Near uniform: own value, other's value, greed seen, claim."""
         return 0.1 * jax.random.normal(key, (2, 2, 2, 3))
 
-    def begin(self, key: PRNGKeyArray, games: int) -> Any:
-        """Whether each player's other was greedy last round."""
-        return jnp.zeros((2, games), jnp.int32)
-
-    def play(
-        self,
-        key: PRNGKeyArray,
-        deal: PRNGKeyArray,
-        first: Parameters,
-        second: Parameters,
-        state: Any,
-        t: Int[Array, ""],
-    ) -> tuple[Any, Round]:
+    def play(self, key: PRNGKeyArray, deal: PRNGKeyArray, pair: Pair, state: Seen) -> tuple[Seen, Round]:
         """Values are dealt, both claim at once."""
         games, groups = state.shape[1], deal.shape[0]
 
@@ -177,10 +143,9 @@ class Split(Game):
         value = jnp.repeat(jax.vmap(values)(deal), games // groups, 0)  # [games, kinds, players]
         own = jnp.moveaxis(value, -1, 0)
         other = own[::-1]
-        logits = jnp.stack([p[own[i], other[i], state[i][:, None]] for i, p in enumerate((first, second))])
+        logits = jnp.stack([p[own[i], other[i], state[i][:, None]] for i, p in enumerate(pair)])
         act, logp, entropy = _draw(key, logits)
         claim = 5.0 * act
-        share = 10.0 * claim / jnp.maximum(10.0, claim.sum(0))
-        reward = (share * jnp.where(own == 1, 10.0, 1.0)).sum(-1)
+        reward = (_shares(claim) * jnp.where(own == 1, 10.0, 1.0)).sum(-1)
         greed = ((claim[::-1] == 10) & (other == 0) & (own == 1)).any(-1)
         return greed.astype(jnp.int32), Round(reward, logp.sum(-1), entropy.sum(-1))

@@ -211,7 +211,12 @@ class Post:
 def own_and(previous: Opinion | None, heard: Sequence[Message]) -> tuple[str, ...]:
     """Parents of a prompt made from the agent's own last reply and what it heard."""
     own = (previous.event,) if previous is not None and not previous.failed else ()
-    return (*own, *(message.event for message in heard))
+    return (*own, *events(heard))
+
+
+def events(messages: Sequence[Message]) -> tuple[str, ...]:
+    """Parents of a prompt made from messages."""
+    return tuple(message.event for message in messages)
 
 
 @dataclass

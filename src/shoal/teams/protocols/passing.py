@@ -13,7 +13,7 @@ from shoal.tasks.problem import Question
 from shoal.teams.agent import Agent
 from shoal.teams.outcome import Outcome
 from shoal.teams.protocols.aggregation import Opinion, conclude
-from shoal.teams.protocols.asking import Call, Halt, Post, brief, own_and, poll
+from shoal.teams.protocols.asking import Call, Halt, Post, brief, events, own_and, poll
 from shoal.teams.protocols.debating import Agreement, Rounds
 from shoal.teams.protocols.registration import protocol
 from shoal.teams.session import Message, Session
@@ -72,7 +72,7 @@ async def round_robin(
             heard = [m for m in talk if agent.name in (*m.receivers, m.sender)][-window:]
             lead = "Go on with the conversation below." if heard else ""
             opinion = (
-                await poll(session, question, [Call(agent, brief(question, i, lead=lead, heard=heard), _events(heard))])
+                await poll(session, question, [Call(agent, brief(question, i, lead=lead, heard=heard), events(heard))])
             )[0]
             if not opinion.failed:
                 opinions[agent.name] = opinion
@@ -115,7 +115,7 @@ async def hand_off(
         others = ", ".join(f"{a.name} ({_known_for(a)})" if _known_for(a) else a.name for a in agents if a is not agent)
         close = f"If a colleague ({others}) knows better, write only 'Next: NAME'." if hop < hops else ""
         prompt = brief(question, position, lead="Talk so far:" if talk else "", heard=talk, close=close)
-        opinion = (await poll(session, question, [Call(agent, prompt, _events(talk))], answer=True))[0]
+        opinion = (await poll(session, question, [Call(agent, prompt, events(talk))], answer=True))[0]
         last = opinion if opinion.answer is not None else last
         follower = next_agent(opinion.text, list(by_name))
         if follower is None or follower == name or visits[follower] >= 2 or hop == hops:
@@ -138,7 +138,3 @@ def next_agent(text: str, names: Sequence[str]) -> str | None:
 
 def _known_for(agent: Agent) -> str:
     return ", ".join(sorted(agent.skills, key=lambda topic: -agent.skills[topic])[:2])
-
-
-def _events(messages: Sequence[Message]) -> tuple[str, ...]:
-    return tuple(message.event for message in messages)

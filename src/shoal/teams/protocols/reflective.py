@@ -13,7 +13,7 @@ from shoal.tasks.problem import Question
 from shoal.teams.agent import Agent
 from shoal.teams.outcome import Outcome
 from shoal.teams.protocols.aggregation import Opinion, conclude
-from shoal.teams.protocols.asking import Call, Post, brief, own_and, poll
+from shoal.teams.protocols.asking import Call, Post, brief, events, own_and, poll
 from shoal.teams.protocols.registration import protocol
 from shoal.teams.session import Message, Session
 
@@ -51,7 +51,7 @@ async def reflect(
         shown = advice[-memory:]
         lead = "Use the advice below." if shown else ""
         attempt = (
-            await poll(session, question, [Call(actor, brief(question, 0, lead=lead, heard=shown), _ids(shown))])
+            await poll(session, question, [Call(actor, brief(question, 0, lead=lead, heard=shown), events(shown))])
         )[0]
         held += 1
         if attempt.failed:
@@ -79,7 +79,7 @@ async def _score(
     prompt = brief(
         question, 1, lead="Check this attempt.", heard=lines, close="Write 'Score: N', N from 0 to 10.", answer=False
     )
-    review = (await poll(session, question, [Call(evaluator, prompt, _ids(lines))], answer=False))[0]
+    review = (await poll(session, question, [Call(evaluator, prompt, events(lines))], answer=False))[0]
     match = _SCORE.search(review.text)
     if match is not None:
         return min(10.0, float(match.group(1))), review
@@ -119,7 +119,3 @@ async def _advice(
     message = post.send(reflector.name, [actor.name], content, [said.event])
     post.read(actor.name)
     return [message] if message is not None else []
-
-
-def _ids(messages: Sequence[Message]) -> tuple[str, ...]:
-    return tuple(m.event for m in messages)

@@ -82,10 +82,9 @@ def gsm8k_log() -> Log | None:
 
 def no_recordings() -> str | None:
     """Why the recorded answers cannot be had here, with the mend; None if they can."""
-    from shoal.tasks.datasets import SOURCES, data_file, missing
+    from shoal.tasks.datasets import absent
 
-    name = "gsm8k-recordings"
-    return None if data_file(*SOURCES[name][0].split("/")) else missing(name)
+    return absent("gsm8k-recordings")
 
 
 def _cost(model: str) -> float:

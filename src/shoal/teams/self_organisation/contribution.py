@@ -5,13 +5,13 @@ All functions take embeddings [..., agents, dimensions] whose rows have length 1
 
 from __future__ import annotations
 
-from math import factorial
 from typing import Literal, get_args
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from shoal.errors import InputError, UnknownName
+from shoal.stats import exact_shapley, memberships
 
 ContributionRule = Literal["paper", "code"]
 AggregateMode = Literal["centre", "highest"]
@@ -81,17 +81,8 @@ def shapley_values(embeddings: NDArray[np.float64]) -> NDArray[np.float64]:
     agents = embeddings.shape[-2]
     if agents > LARGEST_SHAPLEY_TEAM:
         raise InputError("agents", agents, f"Exact Shapley values need at most {LARGEST_SHAPLEY_TEAM}.")
-    masks = np.arange(1 << agents)
-    member = (masks[:, None] >> np.arange(agents)) & 1
-    value, _ = _cosine_with(member.astype(float) @ embeddings, embeddings.mean(axis=-2))
-    size = member.sum(axis=1)
-    weight = np.array([factorial(s) * factorial(agents - s - 1) / factorial(agents) for s in range(agents)] + [0.0])
-    phi = [
-        ((value[..., without | (1 << n)] - value[..., without]) * weight[size[without]]).sum(axis=-1)
-        for n in range(agents)
-        for without in [masks[member[:, n] == 0]]
-    ]
-    return np.stack(phi, axis=-1)
+    value, _ = _cosine_with(memberships(agents).astype(float) @ embeddings, embeddings.mean(axis=-2))
+    return exact_shapley(value)
 
 
 def aggregate(
