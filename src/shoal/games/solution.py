@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -94,15 +95,20 @@ def _tree(game: Extensive) -> dict[str, Any]:
     found: dict[str, Any] = {"players": list(game.players), "information sets": len(game.information)}
     if game.perfect_information:
         best = subgame_perfect(game)
-        return found | {"method": "subgame perfect", "path": list(best.path), "payoffs": best.payoffs.tolist()}
+        return found | {"method": "subgame perfect", "path": list(best.path), "payoffs": best.payoffs.tolist(),
+                        "strategies": _strategies(game, best.behaviour)}  # fmt: skip
     play = cfr(game)
-    strategies = {
-        name: dict(zip(game.information[name].actions, (round(float(x), 4) for x in p), strict=True))
-        for name, p in play.behaviour.items()
-    }
     gain = tree_nash_conv(game, play.behaviour)
     return found | {"method": "counterfactual regret minimisation, approximate", "payoffs": play.payoffs.tolist(),
-                    "gain by deviating": gain, "strategies": strategies}  # fmt: skip
+                    "gain by deviating": gain, "strategies": _strategies(game, play.behaviour)}  # fmt: skip
+
+
+def _strategies(game: Extensive, behaviour: Mapping[str, np.ndarray]) -> dict[str, dict[str, float]]:
+    """Probabilities of the actions by name, in the order of the tree."""
+    return {
+        name: dict(zip(node.actions, (round(float(x), 4) for x in behaviour[name]), strict=True))
+        for name, node in game.information.items()
+    }
 
 
 def _causal(game: CausalGame) -> dict[str, Any]:

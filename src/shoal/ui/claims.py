@@ -54,6 +54,7 @@ def estimate(row: Mapping[str, Any], name: str = "estimate") -> str:
 
 def number(x: float) -> str:
     """Four significant digits, without an exponent where that is readable."""
+    x += 0.0  # no minus before a zero
     if x == 0 or 1e-3 <= abs(x) < 1e6:
         return f"{x:,.0f}" if abs(x) >= 1000 else f"{x:.3f}".rstrip("0").rstrip(".")
     return f"{x:.2e}"

@@ -16,12 +16,12 @@ from fastapi.responses import Response
 
 from shoal.errors import InputError, UnknownName
 from shoal.ui.charts import as_csv
+from shoal.ui.interface import Answer, Problem, Route
 from shoal.ui.workspace import Workspace
 
 if TYPE_CHECKING:
     from shoal.marl.frames import Recording
     from shoal.marl.live import LiveEpisode
-    from shoal.worlds import World
 
 MOST_KEPT = 16
 MOST_FRAMES = 100
@@ -170,14 +170,15 @@ def observations(recording: Recording, time: int) -> list[str]:
     return [world.describe(state, i) for i in range(world.agent_count)]
 
 
-def add_routes(api: APIRouter, workspace: Workspace) -> None:
-    """The recordings that are on the shelf, for the page's own script."""
+def router(workspace: Workspace) -> APIRouter:
+    """The interface to the recordings on the shelf, for the page's own script."""
+    api = APIRouter(route_class=Route, default_response_class=Answer, responses={404: {"model": Problem}})
     shelf = shelf_of(workspace)
 
     @api.get("/replays/{key}")
     def replay(key: Key) -> Any:
         """A recorded episode: its world, agents and length."""
-        return about(shelf.find(key))
+        return Answer(about(shelf.find(key)))
 
     @api.get("/replays/{key}/frames")
     def some_frames(
@@ -186,12 +187,12 @@ def add_routes(api: APIRouter, workspace: Workspace) -> None:
         count: Annotated[int, Query(ge=1, le=MOST_FRAMES)] = 40,
     ) -> Any:
         """Frames as shapes, actions, rewards and messages."""
-        return frames(shelf.find(key), start, count)
+        return Answer(frames(shelf.find(key), start, count))
 
     @api.get("/replays/{key}/observations/{time}")
     def seen(key: Key, time: Annotated[int, InPath(ge=0, le=10**9)]) -> Any:
         """What each agent observes at that time, in words."""
-        return observations(shelf.find(key), time)
+        return Answer(observations(shelf.find(key), time))
 
     @api.get("/replays/{key}/frames/{time}.svg")
     def picture(key: Key, time: Annotated[int, InPath(ge=0, le=10**9)]) -> Response:
@@ -207,11 +208,14 @@ def add_routes(api: APIRouter, workspace: Workspace) -> None:
         """Actions and rewards of every step and agent."""
         return Response(as_csv(shelf.find(key).rows()), media_type="text/csv")
 
+    return api
+
 
 def parse_moves(text: str) -> list[list[Any]]:
-    """What people did, as an address has it: steps apart by ``.``, seats by ``_``, numbers of a seat by ``:``.
+    """What people did, as an address has it: steps apart by ``.``, seats by ``_``.
 
-    Numbers are of actions, or values where actions are continuous. Raises InputError.
+    A seat's part is the number of its action, or its values in thousandths, each with a ``:`` behind it. Raises
+    InputError.
     """
     try:
         return [[_numbers(seat) for seat in step.split("_")] for step in text.split(".")] if text else []
@@ -222,13 +226,13 @@ def parse_moves(text: str) -> list[list[Any]]:
 def write_moves(moves: Sequence[Sequence[Any]]) -> str:
     """The inverse of ``parse_moves``."""
     return ".".join(
-        "_".join(":".join(str(round(x * 1000)) for x in seat) if isinstance(seat, list) else str(seat) for seat in step)
+        "_".join("".join(f"{round(x * 1000)}:" for x in seat) if isinstance(seat, list) else str(seat) for seat in step)
         for step in moves
     )
 
 
 def _numbers(text: str) -> int | list[float]:
-    return [int(part) / 1000 for part in text.split(":")] if ":" in text else int(text)
+    return [int(part) / 1000 for part in text.split(":")[:-1]] if ":" in text else int(text)
 
 
 def _frame(recording: Recording, time: int, returns: Any) -> dict[str, Any]:
@@ -244,7 +248,7 @@ def _frame(recording: Recording, time: int, returns: Any) -> dict[str, Any]:
         "returns": returns.tolist(),
         "metrics": frame.metrics,
         "over": frame.over,
-        "actions": None if last else [_said(done) for done in recording.actions[time]],
+        "actions": None if last else recording.said(time),
         "talk": talk
         and {
             "message": talk.message.T.tolist(),
@@ -259,10 +263,6 @@ def _shape(s: Any) -> list[Any]:
     to = (None, None) if s.to is None else (round(float(s.to[0]), 4), round(float(s.to[1]), 4))
     tall = None if s.height is None else round(float(s.height), 4)
     return [s.kind, x, y, size, s.colour, s.text, *to, tall, round(float(s.opacity), 3)]
-
-
-def _said(done: Any) -> str:
-    return done if isinstance(done, str) else ", ".join(f"{name} {value:.3g}" for name, value in done.items())
 
 
 def _checked(recording: Recording, time: int) -> int:

@@ -12,14 +12,16 @@ from typing import Any
 import uvicorn
 from fastapi import FastAPI
 from nicegui import app as nicegui_app
+from nicegui import run as background
 from nicegui import ui
 
 from shoal.errors import InputError
 from shoal.studies.catalogue import catalogue
+from shoal.ui import replays, trace_interface
 from shoal.ui.access import Access, Guard
 from shoal.ui.interface import router
 from shoal.ui.layout import STATIC, STATIC_ADDRESS
-from shoal.ui.pages import runs, systems
+from shoal.ui.pages import games, populations, runs, systems, trace, worlds
 from shoal.ui.workspace import Workspace
 
 PAGES: Mapping[str, Callable[..., Any]] = {
@@ -27,7 +29,16 @@ PAGES: Mapping[str, Callable[..., Any]] = {
     "/systems/{name}": systems.system_page,
     "/runs": runs.runs_page,
     "/runs/{name}": runs.run_page,
+    "/runs/{name}/trace": trace.run_trace_page,
+    "/trace": trace.file_trace_page,
     "/compare": runs.compare_page,
+    "/worlds": worlds.worlds_page,
+    "/worlds/{name}": worlds.world_page,
+    "/populations": populations.populations_page,
+    "/populations/{name}": populations.population_page,
+    "/populations/runs/{name}": populations.population_run_page,
+    "/games": games.games_page,
+    "/games/{name}": games.game_page,
 }
 """Address -> the function that builds its page; called with the workspace and what the address names."""
 
@@ -45,6 +56,9 @@ def build(workspace: Workspace, access: Access) -> FastAPI:
         title="shoal", version=shoal_version(), docs_url=None, redoc_url=None, openapi_url="/api/openapi.json"
     )
     application.include_router(router(workspace), prefix="/api")
+    application.include_router(trace_interface.router(workspace), prefix="/api")
+    application.include_router(replays.router(workspace), prefix="/api")
+    background.process_pool_start_method = "spawn"  # a forked server would take its threads' locks with it
     nicegui_app.add_static_files(STATIC_ADDRESS, STATIC)
     for address, page in PAGES.items():
         ui.page(address)(partial(page, workspace))

@@ -1,6 +1,7 @@
 """Dynamics: how populations and learners move, and where they end."""
 
 from shoal.games.dynamics.alpha_rank import alpha_rank
+from shoal.games.dynamics.answers import answering
 from shoal.games.dynamics.best_response import best_response_path, sink_equilibria
 from shoal.games.dynamics.drift import drift, fixation_probability
 from shoal.games.dynamics.fictitious_play import fictitious_play
@@ -9,6 +10,7 @@ from shoal.games.dynamics.replicator import replicator
 
 __all__ = [
     "alpha_rank",
+    "answering",
     "antisymmetric",
     "best_response_path",
     "drift",

@@ -71,9 +71,9 @@ def replicator(
     require("time", time, bool(np.isfinite(time)) and time > 0, "Use a time above 0.")
     require("steps", steps, steps >= 1, "Use 1 or more.")
     require("mutation", mutation, 0 <= mutation <= 1, "Use a rate from 0 to 1.")
-    one = _single(game, populations)
+    one = one_population(game, populations)
     sizes = game.shape[:1] if one else game.shape
-    first = _starts(starts, sizes, seed)
+    first = starting_shares(starts, sizes, seed)
     every = max(1, steps // max(1, points))
     with jax.enable_x64(True):
         shares = _integrate(jnp.asarray(game.table), first, time / steps, mutation, one, every, steps // every)
@@ -115,7 +115,8 @@ def _integrate(
     return jax.vmap(course)(first)
 
 
-def _single(game: NormalForm, populations: str) -> bool:
+def one_population(game: NormalForm, populations: str) -> bool:
+    """Whether one population plays against itself; see ``replicator``. Raises InputError."""
     require("populations", populations, populations in ("auto", "one", "each"), "Use auto, one or each.")
     fits = game.player_count == 2 and game.symmetric
     if populations == "one" and not fits:
@@ -123,7 +124,10 @@ def _single(game: NormalForm, populations: str) -> bool:
     return fits and populations != "each"
 
 
-def _starts(given: ArrayLike | Sequence[ArrayLike] | None, sizes: tuple[int, ...], seed: int) -> tuple[Shares, ...]:
+def starting_shares(
+    given: ArrayLike | Sequence[ArrayLike] | None, sizes: tuple[int, ...], seed: int
+) -> tuple[Shares, ...]:
+    """Checked shares of each population [starts, actions], 16 random ones by default. Raises InputError."""
     if given is None:
         rng = np.random.default_rng(seed)
         return tuple(rng.dirichlet(np.ones(k), 16) for k in sizes)

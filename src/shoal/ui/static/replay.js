@@ -3,6 +3,7 @@
 const shoalReplays = {};
 const PIECE = 40;
 const STEPS_A_SECOND = 4;
+const MOST_NUMBERS = 8;
 
 function shoalReplay(host, key) {
   const root = document.getElementById(host);
@@ -55,20 +56,20 @@ class Replay {
   }
 
   build() {
-    const button = (label, sign, act) => make("button", { type: "button", title: label, "aria-label": label, textContent: sign, onclick: act });
+    const button = (label, act) => make("button", { type: "button", textContent: label, onclick: act });
     this.canvas = make("canvas", { tabIndex: 0, className: "stage" });
     this.canvas.setAttribute("role", "img");
     this.canvas.addEventListener("keydown", (event) => this.key(event));
     this.caption = make("p", { className: "small quiet" });
-    this.playing = button("Play", "▶", () => this.toggle());
+    this.playing = button("Play", () => this.toggle());
     this.slider = make("input", { type: "range", min: 0, max: this.about.steps, value: 0, "aria-label": "Step" });
     this.slider.oninput = () => { this.pause(); this.show(Number(this.slider.value)); };
     const speeds = [0.5, 1, 2, 4, 8].map((x) => make("option", { value: x, textContent: `${x}x`, selected: x === 1 }));
     const speed = make("select", { "aria-label": "Speed", onchange: (e) => { this.speed = Number(e.target.value); if (this.timer) { this.pause(); this.toggle(); } } }, speeds);
     const step = (by) => () => { this.pause(); this.show(this.time + by); };
     const controls = make("div", { className: "controls" }, [
-      button("First step", "⏮", () => { this.pause(); this.show(0); }), button("Step back", "◀", step(-1)), this.playing,
-      button("Step forward", "▷", step(1)), button("Last step", "⏭", () => { this.pause(); this.show(this.about.steps); }), this.slider, speed,
+      button("First", () => { this.pause(); this.show(0); }), button("Back", step(-1)), this.playing, button("Next", step(1)),
+      button("Last", () => { this.pause(); this.show(this.about.steps); }), this.slider, speed,
     ]);
     this.status = make("p", { className: "small" });
     this.status.setAttribute("role", "status");
@@ -82,10 +83,10 @@ class Replay {
     const choice = make("select", { onchange: (e) => { this.watched = Number(e.target.value); this.observe(); } },
       this.about.agents.map((agent, i) => make("option", { value: i, textContent: agent.name })));
     const label = make("label", { className: "small" }, ["What is observed by ", choice]);
-    this.observed = make("pre", { className: "said observed", tabIndex: 0, "aria-label": "Observation in words" });
+    this.observed = make("pre", { className: "said observed", tabIndex: 0, role: "region", "aria-label": "Observation in words" });
     this.ring = make("canvas", { className: "ring", hidden: true });
     this.ring.setAttribute("role", "img");
-    this.messages = make("pre", { className: "said", hidden: true, tabIndex: 0, "aria-label": "Messages" });
+    this.messages = make("pre", { className: "said", hidden: true, tabIndex: 0, role: "region", "aria-label": "Messages" });
     const saves = make("p", { className: "small saves-links" }, [
       make("button", { type: "button", textContent: "Frame as PNG", onclick: () => this.save() }), " ",
       (this.svg = make("a", { textContent: "Frame as SVG", download: "" })), " ",
@@ -119,8 +120,7 @@ class Replay {
   toggle() {
     if (this.timer) return this.pause();
     if (this.time >= this.about.steps) this.time = -1;
-    this.playing.textContent = "⏸";
-    this.playing.setAttribute("aria-label", "Pause");
+    this.playing.textContent = "Pause";
     this.timer = setInterval(() => {
       if (!document.body.contains(this.root) || this.time >= this.about.steps) return this.pause();
       if (!this.busy) this.show(this.time + 1);
@@ -131,8 +131,7 @@ class Replay {
     clearInterval(this.timer);
     this.timer = null;
     if (!this.playing) return;
-    this.playing.textContent = "▶";
-    this.playing.setAttribute("aria-label", "Play");
+    this.playing.textContent = "Play";
     if (this.frames[this.time]) this.observe();
   }
 
@@ -220,7 +219,7 @@ class Replay {
       pen.fill();
     });
     this.ring.setAttribute("aria-label", `Messages. ${heard.join("; ") || "Nobody is heard."}`);
-    const line = (agent, i) => `${agent.name} ${said.sent[i] ? "says" : "keeps to itself"} ${said.message[i].map((v) => digits(v)).join(" ")}`;
+    const line = (agent, i) => `${agent.name} ${said.sent[i] ? "says" : "keeps to itself"} ${said.message[i].slice(0, MOST_NUMBERS).map((v) => digits(v)).join(" ")}${said.message[i].length > MOST_NUMBERS ? " ..." : ""}`;
     this.messages.textContent = this.about.agents.map(line).join("\n");
   }
 

@@ -1,0 +1,61 @@
+"""Renew the pictures of the web page in docs/images, with the same server and browser as its tests.
+
+python tools/screenshots.py [FOLDER]
+"""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT / "tests"))
+
+from browser import PageServer, open_browser, serving, visiting  # noqa: E402
+
+from shoal import laboratory  # noqa: E402
+
+SETTLED = 1500
+"""Milliseconds after which charts stand still."""
+
+
+def shots(server: PageServer, chromium: Any, folder: Path) -> list[Path]:
+    """Write one picture of each kind of page; returns their paths."""
+    run = next(server.out.glob("*/run.json")).parent.name
+    pages = {
+        "systems": "/",
+        "system": "/systems/selforg",
+        "run": f"/runs/{run}",
+        "trace": f"/runs/{run}/trace",
+        "world": "/worlds/overcooked",
+        "populations": "/populations",
+        "game": "/games/rock-paper-scissors",
+    }
+    folder.mkdir(parents=True, exist_ok=True)
+    made = []
+    for name, address in pages.items():
+        with visiting(chromium) as visit:
+            visit.page.goto(server.address + address)
+            visit.page.wait_for_selector("main h1")
+            visit.page.wait_for_timeout(SETTLED)
+            path = folder / f"page-{name}.png"
+            visit.page.screenshot(path=path)
+            visit.check()
+        made.append(path)
+    return made
+
+
+def main(folder: Path) -> None:
+    """Start everything and take the pictures."""
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as place:
+        out = Path(place) / "runs"
+        laboratory.team("debate:agents=4", task="sums", model="scripted:competence=0.7", questions=4, out=out)
+        with serving(out) as server, open_browser() as chromium:
+            for path in shots(server, chromium, folder):
+                print(path)
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]) if len(sys.argv) > 1 else ROOT / "docs" / "images")
