@@ -5,6 +5,7 @@ python tools/screenshots.py [FOLDER]
 
 from __future__ import annotations
 
+import subprocess
 import sys
 import tempfile
 from pathlib import Path
@@ -14,31 +15,29 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "tests"))
 
 from browser import PageServer, open_browser, serving, visiting  # noqa: E402
-
 from shoal import laboratory  # noqa: E402
 
 SETTLED = 1500
 """Milliseconds after which charts stand still."""
+SIMULATION = ("epidemic", "--agents", "5000", "--steps", "120", "--seeds", "8", "--counterfactual", "isolation=0.3")
 
 
 def shots(server: PageServer, chromium: Any, folder: Path) -> list[Path]:
     """Write one picture of each kind of page; returns their paths."""
-    run = next(server.out.glob("*/run.json")).parent.name
+    team = next(server.out.glob("team-*")).name
+    simulation = next(server.out.glob("simulate-*")).name
     pages = {
-        "systems": "/",
-        "system": "/systems/selforg",
-        "run": f"/runs/{run}",
-        "trace": f"/runs/{run}/trace",
-        "world": "/worlds/overcooked",
-        "populations": "/populations",
-        "game": "/games/rock-paper-scissors",
+        "system": ("/systems/selforg", "table"),
+        "trace": (f"/runs/{team}/trace", "canvas"),
+        "world": ("/worlds/overcooked?seats=random,random", ".stage"),
+        "population": (f"/populations/runs/{simulation}", ".chart svg"),
     }
     folder.mkdir(parents=True, exist_ok=True)
     made = []
-    for name, address in pages.items():
+    for name, (address, shown) in pages.items():
         with visiting(chromium) as visit:
             visit.page.goto(server.address + address)
-            visit.page.wait_for_selector("main h1")
+            visit.page.wait_for_selector(shown, timeout=120_000)
             visit.page.wait_for_timeout(SETTLED)
             path = folder / f"page-{name}.png"
             visit.page.screenshot(path=path)
@@ -52,6 +51,9 @@ def main(folder: Path) -> None:
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as place:
         out = Path(place) / "runs"
         laboratory.team("debate:agents=4", task="sums", model="scripted:competence=0.7", questions=4, out=out)
+        subprocess.run(
+            [sys.executable, "-m", "shoal", "simulate", *SIMULATION, "--out", str(out)], check=True, capture_output=True
+        )
         with serving(out) as server, open_browser() as chromium:
             for path in shots(server, chromium, folder):
                 print(path)

@@ -34,7 +34,7 @@ def chart(
         "color": list(PALETTE),
         "animation": False,
         "textStyle": {"fontFamily": "inherit"},
-        "grid": {"left": 8, "right": 24, "top": 32, "bottom": 24, "containLabel": True},
+        "grid": {"left": 24, "right": 24, "top": 32, "bottom": 24, "containLabel": True},
         "tooltip": {"trigger": "axis", "confine": True},
         **options,
     }

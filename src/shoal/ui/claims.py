@@ -33,7 +33,7 @@ def _row(claim: Mapping[str, Any]) -> None:
                 text("p", claim["note"]).classes("small quiet")
             if claim.get("checks"):
                 with ui.element("details").classes("small"):
-                    text("summary", f"{len(claim['checks'])} checks")
+                    text("summary", "1 check" if len(claim["checks"]) == 1 else f"{len(claim['checks'])} checks")
                     with ui.element("ul"):
                         for check in claim["checks"]:
                             text("li", f"{check['label']}: {estimate(check)}{_needed(check)}")

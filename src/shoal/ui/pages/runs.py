@@ -9,6 +9,7 @@ from nicegui import ui
 
 from shoal.errors import ShoalError
 from shoal.runs.folder import RunFolder
+from shoal.studies.catalogue import catalogue
 from shoal.traces import divergence_by_agent, first_divergence
 from shoal.ui import live_curves
 from shoal.ui.charts import as_csv, interval_bars
@@ -131,8 +132,13 @@ def _actions(workspace: Workspace, folder: RunFolder) -> None:
 
     with ui.element("div").classes("row"):
         ui.link("Trace", f"/runs/{name}/trace")
-        if folder.info.get("kind") == "study":
+        if folder.info.get("name") in catalogue():
             ui.link("System", f"/systems/{folder.info['name']}")
+        if folder.info.get("kind") == "training" and folder.info.get("world"):
+            world = str(folder.info["world"]).partition(":")[0]
+            ui.link("World", f"/worlds/{world}?run={name}")
+        if folder.info.get("kind") in ("simulation", "calibration"):
+            ui.link("Population", f"/populations/runs/{name}")
         if folder.status() not in ("running", "finished"):
             button("Resume", resume)
         button("Delete", lambda: _confirm_delete(workspace, [name]), "danger")
