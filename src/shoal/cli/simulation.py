@@ -8,11 +8,20 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from shoal.cli import behaviour as behaviours
 from shoal.cli import console
 from shoal.cli import sensitivity as sensitivities
+from shoal.cli.behaviour import (
+    ActionsOption,
+    AskedOption,
+    BehaviourOption,
+    PromptOption,
+    SamplesOption,
+    VariablesOption,
+)
 from shoal.cli.execution import OUT, JsonOption, OutOption, RootOption, SetOption
 from shoal.cli.sensitivity import FreeOption
-from shoal.errors import UnknownName
+from shoal.errors import InputError, UnknownName
 from shoal.runs.settings import parse_assignments
 
 if TYPE_CHECKING:
@@ -36,6 +45,12 @@ def simulate(
     outcome: Annotated[str | None, typer.Option(help="Figure whose sensitivity is asked for.")] = None,
     points: Annotated[int, typer.Option(help="Points of sobol, trajectories of morris.")] = 16,
     free: FreeOption = None,
+    behaviour: BehaviourOption = None,
+    asked: AskedOption = None,
+    samples: SamplesOption = None,
+    prompt: PromptOption = None,
+    variables: VariablesOption = None,
+    actions: ActionsOption = None,
     out: OutOption = OUT,
     root_seed: RootOption = 0,
     json: JsonOption = False,
@@ -55,20 +70,26 @@ def simulate(
     ranges = sensitivities.free_ranges(free or [])
     if sensitivity is not None:
         sensitivities.require_method(sensitivity)
+    deciding = behaviours.choose(
+        behaviour, asked, samples, prompt, variables, actions,
+        kind=kind, agents=chosen.settings.agents, cache=out / "calls.sqlite", seed=root_seed,
+    )  # fmt: skip
+    if deciding is not None and sensitivity is not None:
+        raise InputError("--sensitivity", sensitivity, "It has no --behaviour: leave one of the two out.")
     facts = {"kind": "simulation", "size": f"{chosen.settings.agents} agents, {steps} steps", "seeds": seeds}
     began = time.perf_counter()
     with console.progress_bar(f"simulate {model}", quiet=json) as progress:
-        rounds = 2 if changed else 1
-        plain = run(
-            chosen, steps, seeds, parameters, world=root_seed,
-            progress=lambda done, total: progress(done, rounds * total, ""),
-        )  # fmt: skip
-        what_if = None
-        if changed:
-            what_if = run(
-                chosen, steps, seeds, parameters | changed, world=root_seed,
-                progress=lambda done, total: progress(total + done, rounds * total, "what if"),
-            )  # fmt: skip
+
+        def arm(number: int, values: dict[str, Any], label: str) -> tuple[Simulation, dict[str, Any] | None]:
+            def told(done: int, total: int) -> None:
+                progress(number * total + done, (2 if changed else 1) * total, label)
+
+            if deciding is not None:
+                return deciding.simulate(chosen, steps, seeds, values, told)
+            return run(chosen, steps, seeds, values, world=root_seed, progress=told), None
+
+        plain, asked_plain = arm(0, parameters, "")
+        what_if, asked_what_if = arm(1, parameters | changed, "what if") if changed else (None, None)
         found = None
         if sensitivity is not None:
             found = sensitivities.analyse(
@@ -78,6 +99,8 @@ def simulate(
     folder = RunFolder.create(out, f"simulate-{model}", f"simulate-{model}-{time.time()}", **facts)
     (folder.path / "events").rmdir()
     document = _document(plain, what_if, parameters, changed) | {"run": str(folder.path)}
+    if deciding is not None:
+        document["behaviour"] = deciding.document({"as set": asked_plain, "what if": asked_what_if})
     _write(folder.path, plain, what_if)
     if found is not None:
         document["sensitivity"] = sensitivities.document(found)
@@ -189,6 +212,8 @@ def _tell(document: dict[str, Any], seconds: float) -> None:
     title = f"{document['model']}: {agents:,} agents, {document['steps']} steps, {len(document['seeds'])} runs"
     console.table(title, columns, rows, right=columns[1:])
     console.out.print("Means over runs with 95% intervals; of flows the sum over steps, of levels the last value.")
+    if "behaviour" in document:
+        behaviours.tell(document["behaviour"])
     if "sensitivity" in document:
         sensitivities.tell(document["sensitivity"])
     console.out.print(f"{seconds:.1f} s. {document['run']}", markup=False)

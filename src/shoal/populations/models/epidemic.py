@@ -25,6 +25,7 @@ from jax import lax
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 from pydantic import Field
 
+from shoal.populations.behaviour import Conduct, Situation
 from shoal.populations.city import Shares, build_city
 from shoal.populations.model import (
     Facts,
@@ -85,6 +86,7 @@ class EpidemicState(eqx.Module):
         home: ties in households.
         work: ties in workplaces and schools.
         street: other ties.
+        conduct: what people decide each week by a behaviour; None where everybody isolates with one probability.
     """
 
     age: Int[Array, " agents"]
@@ -101,24 +103,35 @@ class EpidemicState(eqx.Module):
     home: Network
     work: Network
     street: Network
+    conduct: Conduct | None = None
 
 
 class Isolation(Substep[EpidemicState]):
-    """Once a week everybody decides whether to isolate."""
+    """Once a week everybody decides whether to isolate, and by some behaviours whether to work."""
 
     estimator: Estimator = eqx.field(static=True)
 
-    def decide(self, key: PRNGKeyArray, observation: EpidemicState, parameters: Parameters) -> Array:
-        """With the probability ``isolation``."""
+    def decide(
+        self, key: PRNGKeyArray, observation: EpidemicState, parameters: Parameters
+    ) -> tuple[Array, Array | None]:
+        """With the probability ``isolation``, or with those of the behaviour."""
+        if observation.conduct is not None:
+            known = situation(observation, parameters)
+            return observation.conduct.decided(key, known, parameters, self.estimator)
         noise = uniform(key, observation.age.shape[0])
         chance = jnp.broadcast_to(current(parameters["isolation"], observation.day), noise.shape)
-        return draw(chance, noise, self.estimator)
+        return draw(chance, noise, self.estimator), None
 
     def transition(
-        self, key: PRNGKeyArray, state: EpidemicState, decision: Array, parameters: Parameters
+        self, key: PRNGKeyArray, state: EpidemicState, decision: tuple[Array, Array | None], parameters: Parameters
     ) -> Mapping[str, Any]:
         """For a week."""
-        return {"isolating": jnp.where(state.day % WEEK == 0, decision, state.isolating)}
+        isolating, working = decision
+        new_week = state.day % WEEK == 0
+        changed: dict[str, Any] = {"isolating": jnp.where(new_week, isolating, state.isolating)}
+        if state.conduct is None or working is None:
+            return changed
+        return changed | {"conduct": state.conduct.after(state.ill.sum(), working, new_week)}
 
 
 class Transmission(Substep[EpidemicState]):
@@ -132,7 +145,11 @@ class Transmission(Substep[EpidemicState]):
         since = jnp.clip(state.day - state.caught - 1, 0, len(self.mass) - 1)
         shedding = jnp.asarray(SHEDDING)[state.stage] * jnp.asarray(self.mass)[since] * state.ill
         abroad = shedding * (1 - state.isolating) * (1 - state.quarantined)
-        outside = (state.work.total(abroad) + state.street.total(abroad)) * (1 - state.isolating)
+        if state.conduct is None:
+            colleagues = state.work.total(abroad)
+        else:
+            colleagues = state.work.total(abroad * state.conduct.working) * state.conduct.working
+        outside = (colleagues + state.street.total(abroad)) * (1 - state.isolating)
         outside = outside * (1 - state.quarantined)
         return state.home.total(shedding) + outside
 
@@ -233,6 +250,8 @@ class Epidemic(PopulationModel[EpidemicSettings, EpidemicState]):
         "testing": Parameter(0.0, 0.0, 1.0, "probability of an infectious person to be found, each day"),
         "vaccination": Parameter(0.0, 0.0, 1.0, "share of the susceptible who are vaccinated each day"),
         "efficacy": Parameter(0.9, 0.0, 1.0, "share of infections that a vaccination prevents"),
+        "payment": Parameter(0.0, 0.0, 1.0, "1 in weeks of a stimulus payment; only a behaviour heeds it"),
+        "fatigue": Parameter(0.0, 0.0, 520.0, "weeks that people feel it lasts already; only a behaviour heeds it"),
     }
 
     def population(self, seed: int) -> EpidemicState:
@@ -290,6 +309,7 @@ class Epidemic(PopulationModel[EpidemicSettings, EpidemicState]):
             "quarantined": after.quarantined.sum(),
             "vaccinated": after.vaccinated.sum(),
             **counts,
+            **({} if after.conduct is None else {"willing": after.conduct.willing}),
         }
 
     @property
@@ -306,6 +326,13 @@ def current(value: Array, day: Array) -> Array:
         return value
     entry: Array = value[jnp.clip(day // WEEK, 0, value.shape[0] - 1)]
     return entry
+
+
+def situation(state: EpidemicState, parameters: Parameters) -> Situation:
+    """What people know when a week begins; of a population that decides by a behaviour."""
+    assert state.conduct is not None
+    payment, fatigue = (current(parameters[name], state.day) for name in ("payment", "fatigue"))
+    return state.conduct.situation(state.ill.sum(), state.day, payment, fatigue)
 
 
 def _slope_only(x: Array) -> Array:
