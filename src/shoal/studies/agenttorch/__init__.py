@@ -40,7 +40,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from shoal.runs.mechanism import flows
-from shoal.runs.mechanism import flows
 from shoal.runs.results import Results
 from shoal.runs.study import Experiment, Study
 from shoal.studies.agenttorch import experiments as run
@@ -155,11 +154,5 @@ STUDY = Study(
         },
     },
     seeds=_TEN,
-    mechanism=flows(
-        "population -(kinds of people)-> archetypes -(prompt)-> language model -(M answers)-> probabilities",
-        "probabilities -(own draw of each)-> isolation and work -(contacts)-> epidemic -(past cases)-> language model",
-        "isolation and work -(equation 8)-> unemployment",
-        "epidemic -> fitted R and forecast",
-    ),
     plots=plots,
 )
