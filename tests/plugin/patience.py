@@ -4,8 +4,8 @@ import time
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from shoal.runs.study import Claim, Experiment, Study, Trial
 from shoal.runs.results import Measurements, Results
+from shoal.runs.study import Claim, Experiment, Study, Trial
 from shoal.stats import Check
 
 

@@ -18,6 +18,7 @@ from shoal.cli import (
     history,
     page,
     playing,
+    privacy,
     simulation,
     team_training,
     training,
@@ -40,6 +41,7 @@ app.command("demo")(execution.demo)
 app.command("play")(playing.play)
 app.command("simulate")(simulation.simulate)
 app.command("calibrate")(calibration.calibrate)
+app.command("private")(privacy.private)
 app.command("train")(training.train)
 app.command("train-team")(team_training.train_team)
 app.command("eval")(evaluation.evaluate)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -22,12 +23,15 @@ if TYPE_CHECKING:
     from shoal.populations.calibration import Calibration
     from shoal.populations.identification import Interval, Surface
     from shoal.populations.streams import Streams
+    from shoal.runs.folder import RunFolder
+
+METHODS_HELP = "gradient, cma-es, random, or calibnn: a network that reads the data and gives a value for each week."
 
 
 def calibrate(
     model: Annotated[str, typer.Argument(help="A population model, see shoal list populations.")],
     data: Annotated[Path, typer.Option(help="CSV: day or date, then one column for each observed series.")],
-    method: Annotated[str, typer.Option(help="gradient, cma-es or random.")] = "gradient",
+    method: Annotated[str, typer.Option(help=METHODS_HELP)] = "gradient",
     calls: Annotated[int, typer.Option(help="Runs of the simulator that the search may make.")] = 200,
     seeds: Annotated[int, typer.Option(help="Runs that each loss is a mean of.")] = 1,
     agents: Annotated[int | None, typer.Option(help="Number of agents.")] = None,
@@ -48,9 +52,8 @@ def calibrate(
     json: JsonOption = False,
 ) -> int:
     """Fit a population model to data: best values with intervals, and what the data leave open."""
-    from shoal.populations import MODELS, identification
+    from shoal.populations import MODELS
     from shoal.populations import calibration as engine
-    from shoal.runs.folder import RunFolder
 
     kind = MODELS.get(model)
     settings, fixed = split(kind, {"agents": agents} if agents is not None else {}, set or [])
@@ -63,28 +66,48 @@ def calibrate(
             chosen, observed, method, ranges, calls, seeds,
             root=root_seed, fixed=fixed, world=root_seed, progress=progress,
         )  # fmt: skip
-        labels = identification.labels(fit)
-        over = found = None
-        if intervals and 0 < len(labels) <= identification.MOST:
-            found = identification.intervals(fit, progress=lambda done, total: progress(done, total, "intervals"))
-        if surface and len(labels) > 1:
-            over = identification.loss_surface(
-                fit, labels[0], labels[1], progress=lambda done, total: progress(done, total, "surface")
-            )
-    runs = fit.simulate()
-    size = f"{chosen.settings.agents} agents, {fit.objective.steps} steps"
-    folder = RunFolder.create(
-        out, f"calibrate-{model}", f"calibrate-{model}-{time.time()}", kind="calibration", size=size, seeds=seeds
-    )
-    (folder.path / "events").rmdir()
+        found = _intervals(fit, progress) if intervals else None
+        over = _surface(fit, progress) if surface else None
+    folder = _folder(out, fit, seeds)
     document = _document(fit, found) | {"data": str(data), "run": str(folder.path)}
-    _write(folder.path, fit, runs, over)
+    _write(folder.path, fit, fit.simulate(), over)
     folder.save(status="finished", finished=time.time(), summary=document)
     if json:
         console.print_json(document)
     else:
         _tell(document, time.perf_counter() - began)
     return 0
+
+
+def _intervals(fit: Calibration, progress: Callable[[int, int, str], None]) -> list[Interval] | None:
+    """Of free numbers, if there are not too many; of a network none."""
+    from shoal.populations import identification
+
+    if not 0 < len(identification.labels(fit)) <= identification.MOST:
+        return None
+    return identification.intervals(fit, progress=lambda done, total: progress(done, total, "intervals"))
+
+
+def _surface(fit: Calibration, progress: Callable[[int, int, str], None]) -> Surface | None:
+    """Over the first two free numbers, if there are two."""
+    from shoal.populations import identification
+
+    labels = identification.labels(fit)
+    if len(labels) < 2:
+        return None
+    return identification.loss_surface(
+        fit, labels[0], labels[1], progress=lambda done, total: progress(done, total, "surface")
+    )
+
+
+def _folder(out: Path, fit: Calibration, seeds: int) -> RunFolder:
+    from shoal.runs.folder import RunFolder
+
+    name = f"calibrate-{fit.objective.model.name}"
+    size = f"{fit.objective.model.settings.agents} agents, {fit.objective.steps} steps"
+    folder = RunFolder.create(out, name, f"{name}-{time.time()}", kind="calibration", size=size, seeds=seeds)
+    (folder.path / "events").rmdir()
+    return folder
 
 
 def _observed(

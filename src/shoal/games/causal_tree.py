@@ -19,8 +19,8 @@ from shoal.games.game import require
 
 STORY = (
     "A hidden circumstance gives each player an instinct and decides what is paid. The leader first chooses how "
-    "it will decide: follow its instinct, take a fixed action whatever the instinct says, or map instincts to actions. The "
-    "follower is told that choice{action}, and chooses how it will decide."
+    "it will decide: follow its instinct, take a fixed action whatever the instinct says, or map instincts to "
+    "actions. The follower is told that choice{action}, and chooses how it will decide."
 )
 
 

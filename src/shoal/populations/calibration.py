@@ -7,14 +7,17 @@ best; the nominees of each are judged on the same fresh runs, which are counted 
 - ``gradient``: Adam (Kingma and Ba 2015) with clipped slopes through the draws' estimator, fresh keys at each step.
 - ``cma-es``: covariance matrix adaptation (Hansen 2016, arXiv 1604.00772).
 - ``random``: draws from the ranges.
+
+``calibnn`` as a method is ``gradient`` with a network in place of free numbers: see ``shoal.populations.calibnn``.
 """
 
 from __future__ import annotations
 
+import functools
 import math
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
 import jax
@@ -25,9 +28,11 @@ from jaxtyping import PRNGKeyArray
 from numpy.typing import ArrayLike, NDArray
 
 from shoal.errors import InputError, UnknownName
-from shoal.populations.model import PopulationModel
-from shoal.populations.objective import Mode, Objective, objective
+from shoal.populations.calibnn import calibnn
+from shoal.populations.model import Facts, Parameters, PopulationModel
+from shoal.populations.objective import Loss, Mode, Objective, objective
 from shoal.populations.parametrisation import Given
+from shoal.populations.rollout import advance, rollout, run_keys
 from shoal.populations.simulation import Simulation, simulate
 from shoal.populations.streams import Streams
 from shoal.runs.seeds import derive
@@ -38,7 +43,7 @@ if TYPE_CHECKING:
 
 Vector = NDArray[np.float64]
 RATE = 0.15
-"""Adam's first step, in weights; it falls to a tenth along a cosine."""
+"""Adam's first step, in weights, unless the parametrisation has a ``rate``; it falls to a tenth along a cosine."""
 CLIP = 10.0
 """Largest norm of a slope (GradABM's)."""
 SPREAD = 1.0
@@ -71,7 +76,7 @@ class Gradient:
 
     def __init__(self, problem: Objective, evaluations: int, seed: int) -> None:
         self.now = problem.flat(problem.free.start(jax.random.key(seed % 2**32)))
-        rate = optax.cosine_decay_schedule(RATE, evaluations, 0.1)
+        rate = optax.cosine_decay_schedule(getattr(problem.free, "rate", RATE), evaluations, 0.1)
         self.rule = optax.chain(optax.clip_by_global_norm(CLIP), optax.adam(rate))
         self.memory = self.rule.init(self.now)
         self.path: list[Vector] = []
@@ -158,6 +163,9 @@ METHODS: dict[str, Callable[[Objective, int, int], Search]] = {
     "random": RandomSearch,
 }
 
+CALIBNN = "calibnn"
+"""As a method: gradient, with CalibNN in place of free numbers."""
+
 
 @dataclass(frozen=True)
 class Calibration:
@@ -205,6 +213,24 @@ class Calibration:
             o.model, steps or o.steps, seeds, {**_numbers(self.parameters), **changed}, population=o.population
         )
 
+    def prospect(self, steps: int, seeds: int = 8, **changed: Any) -> Simulation:
+        """Runs that continue from where the fitted ones end; what happened until then stays, whatever is changed.
+
+        Args:
+            steps: after the last day of the data.
+            seeds: how many runs; the same as those of ``simulate``, and the same random numbers for every change.
+            changed: parameters by name, from the first day after the data; rows of weeks count from the first day of
+                the data, as the fitted ones do.
+        """
+        o = self.objective
+        fitted = o.model.check(_numbers(self.parameters))
+        after = o.model.check({**_numbers(self.parameters), **changed})
+        run = _continued(o.model, o.steps, steps)
+        began = time.perf_counter()
+        tables = [jax.device_get(run(key, o.population, fitted, after)) for key in run_keys(range(seeds))]
+        series = {name: np.stack([np.asarray(table[name], np.float64) for table in tables]) for name in tables[0]}
+        return Simulation(o.model, after, tuple(range(seeds)), series, time.perf_counter() - began)
+
     def frame(self) -> pl.DataFrame:
         """One row for each evaluation: its number, calls so far, loss, best loss so far, and the parameters."""
         import polars as pl
@@ -238,6 +264,7 @@ def calibrate(
     population: Any = None,
     world: int = 0,
     mode: Mode = "auto",
+    loss: Loss = "each",
     progress: Callable[[int, int, str], None] | None = None,
 ) -> Calibration:
     """Fit a model to data.
@@ -245,7 +272,7 @@ def calibrate(
     Args:
         model: with its settings.
         data: observed series; see ``objective``.
-        method: gradient, cma-es or random.
+        method: gradient, cma-es or random; or calibnn: the gradient, through a network that reads the data.
         parameters: what may move: names, names with bounds, or a function that gives them; see ``parametrisation``.
         calls: runs of the simulator that the search may make.
         seeds: runs that each loss is a mean of.
@@ -255,15 +282,19 @@ def calibrate(
         population: made before by ``model.population``.
         world: seed of the population, if it is made here.
         mode: of differentiation: auto, forward or reverse.
+        loss: mean over runs of ``each`` run's, or that of their ``mean`` (two seeds or more); see ``objective``.
         progress: called with calls made, their number, and a line on the best loss so far.
 
     Raises:
         InputError, UnknownName: anything that does not fit; see ``objective`` and ``search``.
     """
+    if method == CALIBNN:
+        parameters = calibnn(model, data, parameters)
     problem = objective(
-        model, data, parameters, fixed=fixed, weights=weights, population=population, world=world, mode=mode
+        model, data, parameters, fixed=fixed, weights=weights, population=population, world=world, mode=mode, loss=loss
     )
-    return search(problem, method, calls, seeds, root, progress=progress)
+    way = "gradient" if method == CALIBNN else method
+    return replace(search(problem, way, calls, seeds, root, progress=progress), method=method)
 
 
 def search(
@@ -280,6 +311,8 @@ def search(
         raise UnknownName("method", method, METHODS)
     if seeds < 1:
         raise InputError("seeds", seeds, "Use at least 1.")
+    if problem.loss_of == "mean" and seeds < 2:
+        raise InputError("seeds", seeds, "Use at least 2 for the loss of the mean run.")
     if calls < seeds:
         raise InputError("calls", calls, f"Allow at least {seeds}, one for each seed of a loss.")
     began = time.perf_counter()
@@ -313,14 +346,26 @@ def search(
     )
 
 
+@functools.lru_cache(maxsize=16)
+def _continued(model: PopulationModel[Any, Any], before: int, steps: int) -> Callable[..., Facts]:
+    """The run of ``before`` steps at some parameters, and what the ``steps`` after it report at others."""
+
+    @jax.jit
+    def run(key: Any, population: Any, fitted: Parameters, after: Parameters) -> Facts:
+        state, _ = rollout(model, before, key, population, fitted)
+        return advance(model, steps, jax.random.fold_in(key, before), state, after)[1]
+
+    compiled: Callable[..., Facts] = run
+    return compiled
+
+
 def _judged(problem: Objective, nominees: list[Vector], root: int) -> tuple[Vector, Estimate, int]:
     """The nominee of the lowest loss over fresh runs, the same for all; its loss over yet others; and runs made."""
     keys, others = (_keys(root, purpose, 0, JUDGES) for purpose in ("judges", "loss"))
     losses = [problem.loss(weights, keys) for weights in nominees]
     best = nominees[int(np.argmin(np.nan_to_num(losses, nan=np.inf)))]
     # Another set of runs: the lowest of several losses is too low.
-    each = problem.distance(problem.curves(problem.values(best), others))
-    return best, mean(each), JUDGES * (len(nominees) + 1)
+    return best, mean(problem.losses(best, others)), JUDGES * (len(nominees) + 1)
 
 
 def _keys(root: int, purpose: str, number: int, count: int) -> PRNGKeyArray:

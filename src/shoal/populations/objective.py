@@ -21,12 +21,14 @@ from numpy.typing import ArrayLike, NDArray
 
 from shoal.errors import InputError, UnknownName
 from shoal.populations.model import Parameters, PopulationModel
-from shoal.populations.parametrisation import Given, Parametrisation, parametrisation
+from shoal.populations.parametrisation import FreeParameters, Given, Itself, Parametrisation, parametrisation
 from shoal.populations.rollout import forward_slope, reported, rollout
 from shoal.populations.simulation import program, require_memory
 from shoal.populations.streams import SIGNALS, Streams, streams
 from shoal.runs.seeds import derive
 
+Loss = Literal["each", "mean"]
+LOSSES = ("each", "mean")
 Mode = Literal["auto", "forward", "reverse"]
 MODES = ("auto", "forward", "reverse")
 SHORT = 4
@@ -47,6 +49,7 @@ class Objective:
         fixed: all other parameters.
         mode: how slopes are computed: forward or reverse.
         labels: what each step is called in the data.
+        loss_of: each run, or the mean run.
     """
 
     model: PopulationModel[Any, Any]
@@ -58,6 +61,7 @@ class Objective:
     fixed: Parameters
     mode: Literal["forward", "reverse"]
     labels: tuple[str, ...] = ()
+    loss_of: Loss = "each"
 
     @property
     def steps(self) -> int:
@@ -75,21 +79,62 @@ class Objective:
 
     def values(self, flat: ArrayLike) -> dict[str, NDArray[np.float64]]:
         """The free parameters at these weights."""
-        found = self.free.values(self._unflat(jnp.asarray(flat, jnp.float32)))
+        found = valued(self.free)(jnp.asarray(flat, jnp.float32))
         return {name: np.asarray(x, np.float64) for name, x in found.items()}
 
     def loss(self, flat: ArrayLike, keys: PRNGKeyArray) -> float:
         """Mean loss over the runs of these keys."""
-        return float(self.distance(self.curves(self.values(flat), keys)).mean())
+        return float(self.losses(flat, keys).mean())
+
+    def losses(self, flat: ArrayLike, keys: PRNGKeyArray) -> NDArray[np.float64]:
+        """Loss of the run of each of these keys [keys]; for the mean run the share of each in its loss."""
+        return self._losses(self.curves(self.values(flat), keys))
 
     def slope(self, flat: ArrayLike, keys: PRNGKeyArray) -> tuple[float, NDArray[np.float64]]:
         """Mean loss over the runs of these keys, and its slope along the weights [numbers]."""
-        of_one = _differentiated(self.model, self.free, self.names, self.steps, self.mode)
-        data = [jnp.asarray(x, jnp.float32) for x in (self.observed, self.scale)]
         at = jnp.asarray(flat, jnp.float32)
+        if isinstance(self.free, FreeParameters):
+            return self._slope(self.free, at, keys)
+        # A function's own slope is chained on behind: functions that read other data share the run's program.
+        values, back = jax.vjp(valued(self.free), at)
+        theta, form = ravel_pytree(values)
+        itself = Itself(tuple((name, x.size if x.ndim else 0) for name, x in sorted(values.items())))
+        loss, slope = self._slope(itself, theta, keys)
+        return loss, np.asarray(back(form(jnp.asarray(slope, jnp.float32)))[0], np.float64)
+
+    def _slope(self, free: Parametrisation, at: Array, keys: PRNGKeyArray) -> tuple[float, NDArray[np.float64]]:
+        of_one = _differentiated(self.model, free, self.names, self.steps, self.mode)
+        scale, aims = (
+            jnp.asarray(self.scale, jnp.float32),
+            np.broadcast_to(self.observed, (keys.size, *self.observed.shape)),
+        )
+        loss = None
+        if self.loss_of == "mean":
+            curves = self.curves(valued(free)(at), keys)
+            loss, aims = float(self._losses(curves).mean()), self._aims(curves)
         # One run after the other: agents fill the machine by themselves, and each run follows its own few senders.
-        each = [jax.device_get(of_one(at, key, self.population, self.fixed, *data)) for key in keys]
-        return float(np.mean([loss for loss, _ in each])), np.mean([slope for _, slope in each], 0, np.float64)
+        each = [
+            jax.device_get(of_one(at, key, self.population, self.fixed, jnp.asarray(aim, jnp.float32), scale))
+            for key, aim in zip(keys, aims, strict=True)
+        ]
+        slope = np.asarray(np.mean([slope for _, slope in each], 0, np.float64))
+        return float(np.mean([x for x, _ in each])) if loss is None else loss, slope
+
+    def _aims(self, curves: NDArray[np.float64]) -> NDArray[np.float64]:
+        """What each run's squared distance is taken from for the slope [keys, streams, steps].
+
+        The data; or for the mean run the point from which it is as far as the mean of the others is from the data.
+        """
+        if self.loss_of == "each":
+            return np.broadcast_to(self.observed, curves.shape)
+        return np.asarray(curves - _others(curves) + self.observed)
+
+    def _losses(self, curves: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Of curves [keys, streams, steps]: [keys]."""
+        if self.loss_of == "each":
+            return self.distance(curves)
+        gaps = [(x - self.observed) / self.scale[:, None] for x in (curves, _others(curves))]
+        return np.asarray((gaps[0] * gaps[1]).mean(-1).sum(-1))
 
     def curves(self, parameters: Mapping[str, Any], keys: PRNGKeyArray) -> NDArray[np.float64]:
         """What the runs of these keys report [keys, streams, steps]; parameters that are not given stay fixed."""
@@ -103,9 +148,6 @@ class Objective:
         gap = (curves - (self.observed if observed is None else observed)) / self.scale[:, None]
         return np.asarray((gap**2).mean(-1).sum(-1))
 
-    def _unflat(self, flat: Array) -> Any:
-        return ravel_pytree(self.free.start(jax.random.key(0)))[1](flat)
-
 
 def objective(
     model: PopulationModel[Any, Any],
@@ -117,6 +159,7 @@ def objective(
     population: Any = None,
     world: int = 0,
     mode: Mode = "auto",
+    loss: Loss = "each",
 ) -> Objective:
     """What to minimise, with everything checked.
 
@@ -130,6 +173,7 @@ def objective(
         population: made before by ``model.population``.
         world: seed of the population, if it is made here.
         mode: of differentiation; ``auto`` is forward for at most SHORT numbers.
+        loss: mean over runs of ``each`` run's, or that of their ``mean`` (two seeds or more).
 
     Raises:
         InputError, UnknownName: data, parameters, bounds or weights that do not fit.
@@ -142,6 +186,8 @@ def objective(
             raise InputError(f"parameter {name}", (fixed or {})[name], "Either fix it or fit it.")
     if mode not in MODES:
         raise InputError("mode", mode, f"Use one of {', '.join(MODES)}.")
+    if loss not in LOSSES:
+        raise InputError("loss", loss, f"Use one of {', '.join(LOSSES)}.")
     if population is None:
         require_memory(model)
         population = model.population(derive(world, "population") % 2**32)
@@ -161,7 +207,13 @@ def objective(
         fixed={name: x for name, x in others.items() if name not in free.names},
         mode=mode if mode != "auto" else "forward" if numbers <= SHORT else "reverse",
         labels=observed.days,
+        loss_of=loss,
     )
+
+
+def _others(curves: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Mean of all other runs, for each run [keys, streams, steps]."""
+    return np.asarray((curves.sum(0) - curves) / (len(curves) - 1))
 
 
 def _scale(observed: NDArray[np.float64]) -> float:
@@ -177,6 +229,17 @@ def _weight(weights: Mapping[str, float], name: str, known: Mapping[str, Any]) -
     if not 0 < weight < np.inf:
         raise InputError(f"weight {name}", weight, "Use a positive number.")
     return float(weight)
+
+
+@functools.lru_cache(maxsize=32)
+def valued(free: Parametrisation) -> Callable[[Array], Parameters]:
+    """From weights as one row of numbers to parameters; the form of the weights is found once."""
+    unflat = ravel_pytree(free.start(jax.random.key(0)))[1]
+
+    def values(flat: Array) -> Parameters:
+        return free.values(unflat(flat))
+
+    return values
 
 
 @functools.lru_cache(maxsize=32)

@@ -135,6 +135,34 @@ class FreeParameters:
         return jnp.asarray(np.log(share / (1 - share)), jnp.float32)
 
 
+@dataclass(frozen=True)
+class Itself:
+    """Weights that are the parameters.
+
+    Attributes:
+        sizes: numbers in each, by name; 0 for one number that holds throughout.
+    """
+
+    sizes: tuple[tuple[str, int], ...]
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Parameters that it gives."""
+        return tuple(name for name, _ in self.sizes)
+
+    def start(self, key: PRNGKeyArray) -> Parameters:
+        """Zeros; the form is what counts."""
+        return {name: jnp.zeros(size or ()) for name, size in self.sizes}
+
+    def draw(self, key: PRNGKeyArray) -> Parameters:
+        """There are no ranges to draw from: zeros."""
+        return self.start(key)
+
+    def values(self, weights: Parameters) -> Parameters:
+        """As they are."""
+        return weights
+
+
 Given = Parametrisation | Mapping[str, Any] | Sequence[str] | None
 
 

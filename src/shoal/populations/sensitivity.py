@@ -128,6 +128,75 @@ class _Plan:
     progress: Progress
 
 
+@dataclass(frozen=True)
+class OneShot:
+    """Slopes of an outcome from one run and one pass back through it.
+
+    Attributes:
+        value: of the outcome.
+        parameters: slope along each parameter, by name; a row of weeks has a slope for each.
+        agents: slope along numbers that every agent has [agents], by field of the state.
+    """
+
+    value: float
+    parameters: dict[str, NDArray[np.float64]]
+    agents: dict[str, NDArray[np.float64]]
+
+
+def one_shot(
+    model: PopulationModel[Any, Any],
+    outcome: str,
+    steps: int,
+    fields: Sequence[str] = (),
+    *,
+    seed: int = 0,
+    parameters: Mapping[str, Any] | None = None,
+    population: Any = None,
+    world: int = 0,
+) -> OneShot:
+    """Slopes along all parameters and along numbers of every agent at once, from one backward pass.
+
+    Args:
+        model: with its settings.
+        outcome: name of a reported figure; its sum over steps for a flow, its last value for a level.
+        steps: of the run.
+        fields: of the state at the start, real numbers of each agent.
+        seed: of the run.
+        parameters: values by name; defaults for the rest.
+        population: made before by ``model.population``.
+        world: seed of the population, if it is made here.
+
+    Raises:
+        InputError, UnknownName: an outcome or a field that is not there, or a field without a real number for each.
+    """
+    values = model.check(parameters or {})
+    if steps < 1:
+        raise InputError("steps", steps, "Simulate at least 1.")
+    if population is None:
+        population = model.population(derive(world, "population") % 2**32)
+    known = reported(model, population)
+    if outcome not in known:
+        raise UnknownName(f"series of {model.name}", outcome, known)
+    begin_key, key = jax.random.split(run_keys([seed])[0])
+    start = jax.eval_shape(lambda: model.begin(begin_key, population, values))
+    nothing = {field: jnp.zeros(_field(model, start, field).shape) for field in fields}
+
+    @jax.jit
+    def both(varied: tuple[Parameters, dict[str, Array]], population: Any) -> tuple[Array, Any]:
+        def of(varied: tuple[Parameters, dict[str, Array]]) -> Array:
+            values, more = varied
+            state = model.begin(begin_key, population, values)
+            state = replaced(state, {name: getattr(state, name) + x for name, x in more.items()}) if more else state
+            return _outcome(model, outcome, advance(model, steps, key, state, values, rematerialise=True)[1])
+
+        found: tuple[Array, Any] = jax.value_and_grad(of)(varied)
+        return found
+
+    value, (along, by_agent) = jax.device_get(both((values, nothing), population))
+    slopes, rows = ({n: np.asarray(x, np.float64) for n, x in found.items()} for found in (along, by_agent))
+    return OneShot(float(value), slopes, rows)
+
+
 def slope_by_agent(
     model: PopulationModel[Any, Any],
     outcome: str,
@@ -146,27 +215,20 @@ def slope_by_agent(
     Raises:
         InputError, UnknownName: a field of the state that is not there or is no differentiable number of each agent.
     """
-    values = model.check(parameters or {})
-    if population is None:
-        population = model.population(derive(world, "population") % 2**32)
-    begin_key, key = jax.random.split(run_keys([seed])[0])
-    state = model.begin(begin_key, population, values)
-    if not hasattr(state, field):
-        raise UnknownName(f"field of {model.name}", field, vars(state))
-    start = getattr(state, field)
-    if not (isinstance(start, jax.Array) and jnp.issubdtype(start.dtype, jnp.floating) and start.ndim):
-        raise InputError(f"field of {model.name}", field, "Name one that holds a real number for each agent.")
+    found = one_shot(
+        model, outcome, steps, (field,), seed=seed, parameters=parameters, population=population, world=world
+    )
+    return found.agents[field]
 
-    @jax.jit
-    def slope(at: Array, state: Any, values: Parameters) -> Array:
-        def of(at: Array) -> Array:
-            table = advance(model, steps, key, replaced(state, {field: at}), values, rematerialise=True)[1]
-            return _outcome(model, outcome, table)
 
-        found: Array = jax.grad(of)(at)
-        return found
-
-    return np.asarray(slope(start, state, values), np.float64)
+def _field(model: PopulationModel[Any, Any], state: Any, name: str) -> Any:
+    """That field of the state. Raises InputError or UnknownName unless it holds a real number for each agent."""
+    if not hasattr(state, name):
+        raise UnknownName(f"field of {model.name}", name, vars(state))
+    found = getattr(state, name)
+    if not (hasattr(found, "dtype") and jnp.issubdtype(found.dtype, jnp.floating) and len(found.shape) == 1):
+        raise InputError(f"field of {model.name}", name, "Name one that holds a real number for each agent.")
+    return found
 
 
 def _outcome(model: PopulationModel[Any, Any], name: str, table: Mapping[str, Array]) -> Array:

@@ -26,8 +26,8 @@ from shoal.errors import InputError
 from shoal.populations.networks import FEW, SMALL, Network, follow, neighbour_tables, sum_over_tables
 
 AXIS = "agents"
-BLOCKS = PartitionSpec(AXIS)
-WHOLE = PartitionSpec()
+BLOCKS: PartitionSpec = PartitionSpec(AXIS)  # type: ignore[no-untyped-call]
+WHOLE: PartitionSpec = PartitionSpec()  # type: ignore[no-untyped-call]
 
 
 class ShardedNetwork(eqx.Module):
@@ -170,7 +170,8 @@ def _shifted(tables: Any, own: dict[int, NDArray[np.int32]], longest: dict[int, 
         shift[old : old + rows] = new - old
         old, new = old + rows, new + most
     shift[old:] = new - old
-    return (tables.place + shift[tables.place]).astype(np.int32)
+    moved: NDArray[np.int32] = (tables.place + shift[tables.place]).astype(np.int32)
+    return moved
 
 
 def _put(x: NDArray[Any], mesh: Mesh, spec: PartitionSpec) -> Any:
@@ -207,8 +208,8 @@ def _divided(net: ShardedNetwork, weight: Array, few: bool) -> Array:
         if not few:
             return _whole(own, weight)
         sending = weight != 0
-        used = lax.psum(jnp.where(sending, own.held, 0).sum(), AXIS)
-        most = lax.pmax(sending.sum(), AXIS)
+        used = lax.psum(jnp.where(sending, own.held, 0).sum(), AXIS)  # type: ignore[no-untyped-call]
+        most = lax.pmax(sending.sum(), AXIS)  # type: ignore[no-untyped-call]
         rare = (used <= own.ties // FEW) & (most <= weight.size // FEW)
         result: Array = lax.cond(rare, _along, _whole, own, weight)
         return result

@@ -46,10 +46,7 @@ def inspection(wage: float = 4.0, effort: float = 2.0, cost: float = 1.0, output
 )
 def causal_dilemma(chance: float = 0.6) -> CausalGame:
     """A hidden circumstance changes the payoffs, and the players' instincts know it."""
-    calm = symmetric([[3, 0], [5, 1]]).table
-    storm = symmetric([[4, 2], [3, 1]]).table
-    names = ("cooperate", "defect")
-    return causal_game([chance, 1 - chance], [[1, 0], [1, 0]], np.stack([calm, storm]), (names, names))
+    return _dilemma(chance)
 
 
 @game(
@@ -58,4 +55,11 @@ def causal_dilemma(chance: float = 0.6) -> CausalGame:
 )  # fmt: skip
 def causal_leader(chance: float = 0.6, action_seen: bool = True) -> Extensive:
     """The causal prisoner's dilemma in which the row player first says how it will decide."""
-    return sequential_tree(causal_dilemma(chance), sees="action" if action_seen else "mechanism")
+    return sequential_tree(_dilemma(chance), sees="action" if action_seen else "mechanism")
+
+
+def _dilemma(chance: float) -> CausalGame:
+    calm = symmetric([[3, 0], [5, 1]]).table
+    storm = symmetric([[4, 2], [3, 1]]).table
+    names = ("cooperate", "defect")
+    return causal_game([chance, 1 - chance], [[1, 0], [1, 0]], np.stack([calm, storm]), (names, names))
