@@ -57,6 +57,7 @@ class AggregationSettings(SwarmSettings):
     """Settings of the gathering."""
 
     radius: float = Field(1.5, ge=0, lt=1e6, description="How far an agent sees.")
+    walls: bool = Field(True, description="Nobody leaves the square; otherwise agents only begin in it.")
     rule: Literal["gather", "random", "still"] = Field("gather", description="What everybody does.")
 
 
@@ -99,7 +100,7 @@ class Aggregation(SwarmModel[AggregationSettings, Gathering]):
         length = jnp.sqrt((action**2).sum(-1, keepdims=True) + 1e-16)
         noise = parameters["noise"] * jax.random.normal(move_key, action.shape)
         step = STRIDE * action / jnp.maximum(length, 1.0) + noise
-        inside = self.square.inside
+        inside = self.square.inside if self.settings.walls else lambda c: c
         return Gathering(inside(state.x + step[:, 0]), inside(state.y + step[:, 1]), self._error(error_key, parameters))
 
     def reward(self, state: Gathering) -> Float[Array, ""]:

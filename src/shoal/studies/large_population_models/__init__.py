@@ -21,8 +21,8 @@ its error, and a ratio to it says nothing.
 
 CalibNN. Adam starts at 0.01 and its last layer at 0.3 of its usual size; both were chosen on four other towns. It reads
 cases, deaths and mobility. CMA-ES, random search and Adam on plain numbers move one R for each fitted week, which goes
-on after the last; random search draws from the ranges. The claim about these weekly numbers is ours and was added after a
-first run had shown them: read it as an observation.
+on after the last; random search draws from the ranges. The claim about these weekly numbers is ours and was added
+after a first run had shown them: read it as an observation.
 
 Private runs. Five graphs of 2,000 people in shares among neighbours and through helper servers, one of 150,000 through
 servers. Differences are of every reported figure of every day. What is out of scope: malicious parties, drop-outs,
