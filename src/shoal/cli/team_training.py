@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -15,20 +15,25 @@ from shoal.cli.training import as_dict, interval
 from shoal.errors import InputError
 from shoal.runs.settings import parse_assignments
 
+if TYPE_CHECKING:
+    from shoal.runs.folder import RunFolder
+
 
 def train_team(
     method: Annotated[str, typer.Argument(help="Method: grpo, dr-mas, ...; see shoal list methods.")],
     team: Annotated[str, typer.Option(help="A recipe or protocol: chain:agents=2.")] = "chain:agents=2",
-    task: Annotated[str, typer.Option(help="Task set: sums, arithmetic:digits=1, FILE.jsonl")] = "sums",
+    task: Annotated[str, typer.Option(help="Task set: sums, arithmetic:digits=1, FILE.jsonl")] = "copy",
     model: Annotated[
-        str, typer.Option(help="Base: local:tiny-SKILL, local:FOLDER, fresh:tiny.")
+        str, typer.Option(help="Base: local:tiny-SKILL, local:smollm2, local:FOLDER, fresh:tiny.")
     ] = "local:tiny-copying",
     updates: Annotated[int, typer.Option(help="Updates.")] = 50,
     rank: Annotated[int, typer.Option(help="Rank of each role's adapter; 0 trains whole networks.")] = 8,
     train: Annotated[list[str] | None, typer.Option("--train", help="A trained agent; all if not given.")] = None,
     frozen: Annotated[str | None, typer.Option(help="Model of the agents that are not trained.")] = None,
     shared: Annotated[bool, typer.Option("--shared", help="All roles train one policy.")] = False,
-    held_out: Annotated[int, typer.Option(help="Problems of the evaluation before and after.")] = 100,
+    held_out: Annotated[
+        int | None, typer.Option(help="Problems of the evaluation; 100, or a third of a small task's.")
+    ] = None,
     seed: Annotated[int, typer.Option(help="Root of all randomness.")] = 0,
     set: SetOption = None,
     out: OutOption = OUT,
@@ -37,24 +42,23 @@ def train_team(
 ) -> int:
     """Train the language models in a team's seats, and compare held-out accuracy before and after."""
     from shoal.models.opening import open_model
-    from shoal.posttrain.driver import train_team as run
+    from shoal.posttrain.driver import carry_out, prepare
     from shoal.posttrain.policies import Lora
-    from shoal.runs.folder import RunFolder
+    from shoal.posttrain.trainer import CHECKPOINT
     from shoal.traces import TraceWriter
 
-    if updates < 1 or held_out < 0 or rank < 0:
-        raise InputError("--updates, --held-out, --rank", (updates, held_out, rank), "Use at least 1, 0 and 0.")
+    for option, value, least in (("--updates", updates, 1), ("--held-out", held_out, 0), ("--rank", rank, 0)):
+        if value is not None and value < least:
+            raise InputError(option, value, f"Use at least {least}.")
     facts: dict[str, Any] = {
         "kind": "team training", "size": f"{updates} updates",
         "method": method, "team": team, "task": task, "model": model,
     }  # fmt: skip
-    if resume is not None:
-        folder = RunFolder.load(Path(resume))
-        if not folder.lock():
-            raise InputError("--resume", resume, "Another process is training there; wait for it or stop it.")
-        folder.save(status="running")
-    else:
-        folder = RunFolder.create(out, f"{method}-{team.partition(':')[0]}", f"{method}-{time.time()}", **facts)
+    ready = prepare(
+        method, team, task, model, settings=parse_assignments(set or []), lora=Lora(rank=rank) if rank else None,
+        trained=train or [], shared=shared, frozen=open_model(frozen) if frozen else None, held_out=held_out, seed=seed,
+    )  # fmt: skip
+    folder = _folder(resume, out, facts)
     began = time.perf_counter()
     status = "failed"
     try:
@@ -62,22 +66,21 @@ def train_team(
             console.progress_bar(f"train-team {method}") as bar,
             TraceWriter(folder.path / "events.jsonl", folder.path.name) as trace,
         ):
-            result = run(
-                method, team, task, model, updates=updates, settings=parse_assignments(set or []),
-                lora=Lora(rank=rank) if rank else None, trained=train or [], shared=shared,
-                frozen=open_model(frozen) if frozen else None, held_out=held_out, seed=seed, folder=folder.path,
-                resume=resume is not None, trace=trace,
+            result = carry_out(
+                ready, updates, folder=folder.path, resume=resume is not None, trace=trace,
                 progress=lambda n, f: bar(n, updates, f"reward {f['reward']:.3f}"),
             )  # fmt: skip
         status = "finished"
     except KeyboardInterrupt:
         status = "stopped"
-        console.err.print(f"shoal: stopped; go on with --resume {folder.path}", style="yellow", markup=False)
+        kept = (folder.path / CHECKPOINT).exists()
+        way = f"go on with --resume {folder.path}" if kept else "there is no checkpoint yet to go on from"
+        console.err.print(f"shoal: stopped; {way}", style="yellow", markup=False, soft_wrap=True)
         return 130
     finally:
         folder.save(status=status, finished=time.time())
         folder.release()
-    found = result.figures() if held_out else {}
+    found = result.figures() if ready.tested else {}
     document = {
         **facts, "updates": result.trainer.updates, "seconds": round(time.perf_counter() - began, 2),
         "held_out": {name: as_dict(e) for name, e in found.items()}, "history": result.trainer.history,
@@ -95,8 +98,32 @@ def train_team(
         )
     ]
     console.table(f"{method} on {team}, {task}", ("figure", "value [95%]"), rows)
+    if not any(row.get(name, 0.0) > 0 for row in result.trainer.history for name in row if name.endswith("grad_norm")):
+        console.err.print(
+            "shoal: nothing was learned: in every group all rollouts had the same reward. "
+            "Begin from a model that solves some of the problems, or raise --set group or temperature.",
+            style="yellow", markup=False, soft_wrap=True,
+        )  # fmt: skip
     console.out.print(f"\nrun      {folder.path}\nadapters {folder.path / 'adapters'}", markup=False, soft_wrap=True)
     return 0
+
+
+def _folder(resume: str | None, out: Path, facts: dict[str, Any]) -> RunFolder:
+    """A new run folder, or the one to go on in if it holds a training of the same method, team, task and model."""
+    from shoal.runs.folder import RunFolder
+
+    if resume is None:
+        name = f"{facts['method']}-{Path(facts['team'].partition(':')[0]).stem}"
+        return RunFolder.create(out, name, f"{facts['method']}-{time.time()}", **facts)
+    folder = RunFolder.load(Path(resume))
+    for field in ("kind", "method", "team", "task", "model"):
+        if folder.info.get(field) != facts[field]:
+            mend = f"The run in that folder has {folder.info.get(field)!r}; give the same."
+            raise InputError(f"--resume: {field}", facts[field], mend)
+    if not folder.lock():
+        raise InputError("--resume", resume, "Another process is training there; wait for it or stop it.")
+    folder.save(status="running")
+    return folder
 
 
 @models_app.command("train")

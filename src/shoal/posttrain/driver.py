@@ -12,20 +12,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shoal.errors import InputError
-from shoal.models.causal.network import load_network, need_packages, tiny_network
-from shoal.models.causal.skills import PREFIX, find_tiny
+from shoal.models.causal.network import load_base, need_packages, tiny_network
 from shoal.models.causal.tokenizers import CharacterTokenizer, Tokenizer
 from shoal.models.interface import Model
 from shoal.posttrain.method import METHODS, Method
 from shoal.posttrain.policies import Lora, Policy, export_adapters, make_policies, share
-from shoal.posttrain.rollouts import roll_out
-from shoal.posttrain.trainer import Figures, Trainer
+from shoal.posttrain.rollouts import Rollout, roll_out
+from shoal.posttrain.trainer import CHECKPOINT, Figures, Trainer
 from shoal.runs.seeds import derive
 from shoal.stats import Estimate, mean, paired_difference
 from shoal.tasks.catalogue import open_task
 from shoal.tasks.problem import Problem, Task
 from shoal.teams.catalogue import open_team
 from shoal.traces import TraceWriter
+
+HELD_OUT = 100
+"""Problems of the evaluation where nothing else is said."""
 
 
 @dataclass(frozen=True)
@@ -52,8 +54,13 @@ class HeldOut:
 
     def problems(self, count: int, seed: int) -> Sequence[Problem]:
         """Problems that are not hidden; fewer than ``count`` where there are no more."""
-        drawn = self.task.problems(count + len(self.hidden), seed)
-        return [p for p in drawn if p.question.text not in self.hidden][:count]
+        known: list[Problem] = []
+        # A longer draw begins with the shorter one, so most of the time a few more than wanted will do.
+        for more in (len(self.hidden) // 8 + 8, len(self.hidden)):
+            known = [p for p in self.task.problems(count + more, seed) if p.question.text not in self.hidden]
+            if len(known) >= count:
+                break
+        return known[:count]
 
 
 @dataclass
@@ -82,6 +89,21 @@ class TeamTraining:
         return {"before": mean(self.before), "after": mean(self.after), "gain": self.gain}
 
 
+@dataclass
+class Preparation:
+    """A training that fits together and has not begun.
+
+    Attributes:
+        trainer: of the base's copies or adapters.
+        tested: held-out problems.
+        model: spec of the base.
+    """
+
+    trainer: Trainer
+    tested: list[Problem]
+    model: str
+
+
 def train_team(
     method: str | Method,
     team: str,
@@ -89,34 +111,79 @@ def train_team(
     model: str,
     *,
     updates: int = 50,
+    folder: Path | None = None,
+    resume: bool = False,
+    checkpoint_every: int = 10,
+    trace: TraceWriter | None = None,
+    progress: Callable[[int, Figures], None] | None = None,
+    **options: Any,
+) -> TeamTraining:
+    """Train the seats of a team: ``prepare`` and ``carry_out`` in one; ``options`` are those of ``prepare``."""
+    ready = prepare(method, team, task, model, **options)
+    return carry_out(
+        ready, updates, folder=folder, resume=resume, checkpoint_every=checkpoint_every, trace=trace, progress=progress
+    )
+
+
+def prepare(
+    method: str | Method,
+    team: str,
+    task: str,
+    model: str,
+    *,
     settings: dict[str, Any] | None = None,
     lora: Lora | None = None,
     trained: Sequence[str] = (),
     shared: bool = False,
     frozen: Model | None = None,
-    held_out: int = 100,
+    held_out: int | None = None,
     seed: int = 0,
+) -> Preparation:
+    """Put a training together; nothing is written.
+
+    Args:
+        method: a name of ``METHODS`` (grpo, dr-mas, ...), or a method.
+        team: recipe or protocol, as ``shoal team`` takes it.
+        task: task set, as ``shoal team`` takes it.
+        model: base: ``local:smollm2``, ``local:tiny-SKILL``, ``local:FOLDER`` (of transformers), or ``fresh:tiny``.
+        settings: of the method, where it is named.
+        lora: adapters' shape; None trains a whole copy of the base for each role.
+        trained: names of the trained agents; all if left out.
+        shared: all roles train one policy.
+        frozen: model of the others.
+        held_out: problems for the evaluation, none of which is trained on; 100 if left out, or a third of the task's
+            where it has fewer than 300.
+        seed: root of all randomness.
+
+    Raises:
+        InputError, UnknownName: something does not fit.
+    """
+    need_packages(model)
+    plan = open_team(team)
+    chosen = METHODS.get(method)(**(settings or {})) if isinstance(method, str) else method
+    _check_group(chosen)
+    source, tested = _split(open_task(task), held_out, seed)
+    network, tokenizer = open_base(model, seed)
+    names = list(trained) or [agent.name for agent in plan.agents]
+    policies = _policies(names, network, tokenizer, lora, shared, seed)
+    return Preparation(Trainer(plan.run, plan.agents, policies, chosen, source, seed, frozen), tested, model)
+
+
+def carry_out(
+    ready: Preparation,
+    updates: int,
+    *,
     folder: Path | None = None,
     resume: bool = False,
     checkpoint_every: int = 10,
     trace: TraceWriter | None = None,
     progress: Callable[[int, Figures], None] | None = None,
 ) -> TeamTraining:
-    """Train the seats of a team.
+    """Train, with an evaluation on the held-out problems before and after.
 
     Args:
-        method: a name of ``METHODS`` (grpo, dr-mas, ...), or a method.
-        team: recipe or protocol, as ``shoal team`` takes it.
-        task: task set, as ``shoal team`` takes it.
-        model: base: ``local:tiny-SKILL``, ``local:FOLDER`` of a transformers model, or ``fresh:tiny``.
-        updates: to be done.
-        settings: of the method, where it is named.
-        lora: adapters' shape; None trains a whole copy of the base for each role.
-        trained: names of the trained agents; all if left out.
-        shared: all roles train one policy.
-        frozen: model of the others.
-        held_out: problems for the evaluation, none of which is trained on; greedy replies.
-        seed: root of all randomness.
+        ready: what is trained.
+        updates: to be done, those of an earlier part included.
         folder: for checkpoints and adapters.
         resume: go on from the checkpoint in ``folder``.
         checkpoint_every: updates between checkpoints.
@@ -124,41 +191,36 @@ def train_team(
         progress: called after each update.
 
     Raises:
-        InputError, UnknownName: something does not fit; nothing has been written.
+        InputError: the checkpoint is of another team, method or seed, or there is none.
     """
-    need_packages(model)
-    plan = open_team(team)
-    chosen = METHODS.get(method)(**(settings or {})) if isinstance(method, str) else method
-    names = list(trained) or [agent.name for agent in plan.agents]
-    network, tokenizer = open_base(model, seed)
-    policies = _policies(names, network, tokenizer, lora, shared, seed)
-    whole = open_task(task)
-    tested = list(whole.problems(held_out, derive(seed, "held-out"))) if held_out else []
-    source = HeldOut(whole, frozenset(p.question.text for p in tested))
-    if not source.problems(1, 0):
-        raise InputError("--held-out", held_out, "The task has no problems left to train on; hold out fewer.")
-    trainer = Trainer(plan.run, plan.agents, policies, chosen, source, seed, frozen, trace=trace, folder=folder)
-    before = accuracy(trainer, tested)
+    trainer = ready.trainer
+    trainer.folder, trainer.trace = folder, trace
+    before = accuracy(trainer, ready.tested)
     if resume:
         if folder is None:
             raise InputError("resume", folder, "Give the folder of the training.")
-        trainer.load(folder / "checkpoint")
+        trainer.load(folder / CHECKPOINT)
     trainer.train(updates, progress, checkpoint_every)
-    result = TeamTraining(trainer, before, accuracy(trainer, tested))
+    result = TeamTraining(trainer, before, accuracy(trainer, ready.tested))
     if folder is not None:
-        result.adapters = export_adapters(policies, folder / "adapters")
+        base = "" if ready.model == "fresh:tiny" else ready.model
+        result.adapters = export_adapters(trainer.policies, folder / "adapters", base)
     return result
 
 
 def accuracy(trainer: Trainer, problems: Sequence[Problem]) -> NDArray[np.float64]:
     """Right answers of the team as it is, greedy, 0 or 1 for each problem."""
+    return np.array([float(r.problem.check(r.answer)) for r in examine(trainer, problems)])
+
+
+def examine(trainer: Trainer, problems: Sequence[Problem], temperature: float = 0.0) -> list[Rollout]:
+    """The team's work on problems as it is, once on each; nothing is learned from it."""
     if not problems:
-        return np.zeros(0)
-    done = roll_out(
-        trainer.team, trainer.agents, problems, trainer.policies, temperature=0.0,
+        return []
+    return roll_out(
+        trainer.team, trainer.agents, problems, trainer.policies, temperature=temperature,
         max_tokens=trainer.method.settings.max_tokens, frozen=trainer.frozen, seed=trainer.seed,
     )  # fmt: skip
-    return np.array([float(r.problem.check(r.answer)) for r in done])
 
 
 def open_base(model: str, seed: int = 0) -> tuple[Any, Tokenizer]:
@@ -167,15 +229,30 @@ def open_base(model: str, seed: int = 0) -> tuple[Any, Tokenizer]:
     Raises:
         InputError: the spec names none, with what can be given.
     """
-    scheme, _, rest = model.partition(":")
     if model == "fresh:tiny":
         return tiny_network(int(hashlib.sha256(str(seed).encode()).hexdigest()[:8], 16)), CharacterTokenizer()
-    if scheme == "local" and rest.startswith(PREFIX):
-        return load_network(find_tiny(rest))
-    if scheme == "local" and Path(rest).expanduser().is_dir():
-        return load_network(Path(rest).expanduser())
-    mend = "Only weights on this machine can be trained: local:tiny-SKILL, local:FOLDER or fresh:tiny."
-    raise InputError("--model", model, mend)
+    return load_base(model)
+
+
+def _split(task: Task, held_out: int | None, seed: int) -> tuple[HeldOut, list[Problem]]:
+    """A task without its held-out problems, and these."""
+    first = derive(seed, "held-out")
+    count = held_out
+    if count is None:
+        many = len({p.question.text for p in task.problems(3 * HELD_OUT, first)})
+        count = HELD_OUT if many >= 3 * HELD_OUT else many // 3
+    tested = list(task.problems(count, first)) if count else []
+    source = HeldOut(task, frozenset(p.question.text for p in tested))
+    if not source.problems(1, 0):
+        raise InputError("--held-out", count, "The task has no problems left to train on; hold out fewer.")
+    return source, tested
+
+
+def _check_group(method: Method) -> None:
+    """A method that compares rollouts of a problem with each other needs two of them."""
+    if method.settings.group < 2 and type(method).advantages is Method.advantages:
+        mend = f"{method.name} compares rollouts of a problem with each other; use at least 2."
+        raise InputError(f"method {method.name} group", method.settings.group, mend)
 
 
 def _policies(

@@ -210,6 +210,9 @@ async def _roll_out(
 ) -> list[Rollout]:
     order = asyncio.Lock()  # one batch at a time, so that batches, and so rounding, are the same in every run
     engines = {id(policy): PolicyModel(policy, order) for policy in policies.values()}
+    for model in (frozen, *(agent.model for agent in agents)):
+        if isinstance(model, CausalModel):
+            model.order = order
     gate = asyncio.Semaphore(CONCURRENT)
     spare = frozen or next(iter(engines.values()))
 

@@ -20,7 +20,7 @@ import numpy as np
 from shoal.errors import InputError, UnknownName
 from shoal.models.causal.network import context_of, need_packages, save_network, tiny_network
 from shoal.models.causal.skills import SKILLS, Skill, write_card
-from shoal.models.causal.tokenizers import CharacterTokenizer
+from shoal.models.causal.tokenizers import CharacterTokenizer, Tokenizer
 from shoal.runs.seeds import derive
 from shoal.tasks.catalogue import open_task
 from shoal.tasks.problem import Problem
@@ -34,6 +34,8 @@ WRONG = 0.5
 """Share of those in which the colleague was wrong."""
 WARM_UP = 0.05
 """Share of the steps in which the learning rate rises."""
+SHORTER = 0.7
+"""Share of a batch that makes the part of its shorter examples: about those in which nobody has spoken before."""
 
 
 @dataclass(frozen=True)
@@ -53,6 +55,7 @@ class Pretraining:
         tokenizer: of characters.
         losses: mean loss of each step, nats per character.
         accuracy: on problems that were not trained on, greedy.
+        held_out: number of those problems.
         seconds: wall time.
     """
 
@@ -60,6 +63,7 @@ class Pretraining:
     tokenizer: CharacterTokenizer
     losses: list[float] = field(default_factory=list)
     accuracy: float = math.nan
+    held_out: int = 0
     seconds: float = 0.0
 
 
@@ -83,43 +87,74 @@ def pretrain(
         shape: of the network, see ``tiny_network``.
     """
     need_packages("tiny")
-    import torch
-
     chosen = _skill(skill)
     total = chosen.steps if steps is None else steps
-    if total < 1:
-        raise InputError("steps", total, "Train for at least 1 step.")
     started, tokenizer = time.perf_counter(), CharacterTokenizer()
-    network = tiny_network(seed, **shape)
+    network = tiny_network(seed, **{**chosen.shape, **shape})
     tested = _problems(chosen, held_out, derive(seed, "held out"))
     hidden = {p.question.text for p in tested}
     known = [p for p in _problems(chosen, chosen.problems, derive(seed, "training")) if p.question.text not in hidden]
-    rng = random.Random(derive(seed, "examples"))
-    optimiser = torch.optim.AdamW(network.parameters(), lr=chosen.learning_rate, betas=(0.9, 0.98), weight_decay=0.01)
-    losses = []
+    losses = imitate(
+        network, tokenizer, lambda rng: example(rng.choice(known), rng, tokenizer), steps=total, batch=chosen.batch,
+        learning_rate=chosen.learning_rate, seed=derive(seed, "examples"), progress=progress,
+    )  # fmt: skip
+    accuracy = answered_rightly(network, tokenizer, tested) if tested else math.nan
+    return Pretraining(network, tokenizer, losses, accuracy, len(tested), time.perf_counter() - started)
+
+
+def imitate(
+    network: Any,
+    tokenizer: Tokenizer,
+    draw: Callable[[random.Random], Example],
+    *,
+    steps: int,
+    batch: int = 64,
+    learning_rate: float = 2e-3,
+    seed: int = 0,
+    progress: Callable[[int, int, float], None] | None = None,
+) -> list[float]:
+    """Train a network, in place, to write the replies of examples: AdamW, a linear rise, then a cosine to a tenth.
+
+    Args:
+        network: a causal model of transformers; it is left in evaluation mode.
+        tokenizer: its tokenizer.
+        draw: gives an example, new or not, from random numbers.
+        steps: gradient steps.
+        batch: examples in a step.
+        learning_rate: at its highest.
+        seed: of the examples.
+        progress: called with step, steps and loss.
+
+    Returns the mean loss of each step, in nats per token of the replies.
+    """
+    import torch
+
+    if steps < 1:
+        raise InputError("steps", steps, "Train for at least 1 step.")
+    rng, losses = random.Random(seed), []
+    optimiser = torch.optim.AdamW(network.parameters(), lr=learning_rate, betas=(0.9, 0.98), weight_decay=0.01)
     network.train()
-    for step in range(total):
+    for step in range(steps):
         for group in optimiser.param_groups:
-            group["lr"] = chosen.learning_rate * _schedule(step, total)
-        examples = [example(rng.choice(known), rng, tokenizer) for _ in range(chosen.batch)]
-        loss = _loss(network, examples, tokenizer.pad)
+            group["lr"] = learning_rate * _schedule(step, steps)
         optimiser.zero_grad()
-        loss.backward()
+        losses.append(_slope(network, [draw(rng) for _ in range(batch)], tokenizer.pad))
         torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
         optimiser.step()
-        losses.append(float(loss.detach()))
         if progress is not None:
-            progress(step + 1, total, losses[-1])
+            progress(step + 1, steps, losses[-1])
     network.eval()
-    accuracy = answered_rightly(network, tokenizer, tested) if tested else math.nan
-    return Pretraining(network, tokenizer, losses, accuracy, time.perf_counter() - started)
+    return losses
 
 
 def pretrain_and_save(skill: str, folder: Path, **options: Any) -> Pretraining:
     """Train a tiny model and keep it in a folder, with a card that says what it is."""
     made = pretrain(skill, **options)
     save_network(folder, made.network, made.tokenizer)
-    facts = {"accuracy": made.accuracy, "seconds": made.seconds, "steps": len(made.losses)}
+    facts = {
+        "accuracy": made.accuracy, "held_out": made.held_out, "seconds": made.seconds, "steps": len(made.losses),
+        "parameters": sum(x.numel() for x in made.network.parameters()),
+    }  # fmt: skip
     write_card(folder, {"skill": skill, "task": _skill(skill).task, **facts})
     return made
 
@@ -149,19 +184,38 @@ def answered_rightly(network: Any, tokenizer: Any, problems: Sequence[Problem]) 
     return float(np.mean([p.check(extract(p.question, r)) for p, r in zip(problems, replies, strict=True)]))
 
 
+def _slope(network: Any, examples: Sequence[Example], pad: int) -> float:
+    """Gradient of the mean negative log-probability of the replies' tokens, added to what is there; returns that mean.
+
+    Examples of like length go through together, in two parts, since padding costs as much as text.
+    """
+    ordered = sorted(examples, key=lambda one: len(one.prompt) + len(one.reply))
+    tokens, total = sum(len(one.reply) for one in examples), 0.0
+    cut = round(len(ordered) * SHORTER)
+    for part in filter(None, (ordered[:cut], ordered[cut:])):
+        loss = _loss(network, part, pad) / tokens
+        loss.backward()
+        total += float(loss.detach())
+    return total
+
+
 def _loss(network: Any, examples: Sequence[Example], pad: int) -> Any:
-    """Mean negative log-probability of the replies' characters."""
+    """Negative log-probability of the replies' tokens, summed."""
     import torch
 
     rows = [[*e.prompt, *e.reply][-context_of(network) :] for e in examples]
-    width = max(len(row) for row in rows)
+    width, longest = max(map(len, rows)), max(len(e.reply) for e in examples)
     ids = torch.full((len(rows), width), pad)
-    wanted = torch.full((len(rows), width), -100)
+    mask = torch.zeros(len(rows), width, dtype=torch.long)
+    wanted = torch.full((len(rows), longest), -100)
+    # Padded on the left, so that the replies lie at the right end and only their logits are computed.
     for i, (row, one) in enumerate(zip(rows, examples, strict=True)):
-        ids[i, : len(row)] = torch.tensor(row)
-        wanted[i, len(row) - len(one.reply) : len(row)] = torch.tensor(one.reply)
-    logits = network(input_ids=ids, attention_mask=(ids != pad).long()).logits
-    return torch.nn.functional.cross_entropy(logits[:, :-1].flatten(0, 1), wanted[:, 1:].flatten())
+        ids[i, width - len(row) :] = torch.tensor(row)
+        mask[i, width - len(row) :] = 1
+        wanted[i, longest - len(one.reply) :] = torch.tensor(one.reply)
+    place = (mask.cumsum(-1) - 1).clamp(min=0)
+    logits = network(input_ids=ids, attention_mask=mask, position_ids=place, logits_to_keep=longest + 1).logits[:, :-1]
+    return torch.nn.functional.cross_entropy(logits.flatten(0, 1), wanted.flatten(), reduction="sum")
 
 
 def _schedule(step: int, total: int) -> float:

@@ -29,6 +29,8 @@ from shoal.teams.agent import Agent
 from shoal.teams.outcome import Team
 from shoal.traces import TraceWriter
 
+CHECKPOINT = "checkpoint"
+"""Folder of a training's latest checkpoint, inside its own."""
 Figures = dict[str, float]
 
 
@@ -52,7 +54,7 @@ class Trainer:
         trace: where events go; one ``update`` event for each update, besides the rollouts' own.
         folder: for checkpoints, and for a batch whose loss is not finite; nothing is kept without it.
         updates: done so far.
-        history: figures of each update.
+        history: figures of each update; ``tokens`` were written by trained seats, ``spent`` read and written by all.
     """
 
     team: Team
@@ -91,7 +93,7 @@ class Trainer:
             if progress is not None:
                 progress(self.updates, figures)
             if self.folder is not None and (self.updates == updates or (every and self.updates % every == 0)):
-                self.save(self.folder / "checkpoint")
+                self.save(self.folder / CHECKPOINT)
 
     def update(self) -> Figures:
         """Rollouts of fresh problems, and one update of the policies whose turn it is.
@@ -109,6 +111,7 @@ class Trainer:
         figures = {
             "reward": float(np.mean([r.reward for r in rollouts])),
             "tokens": float(sum(len(turn.tokens) for turn in batch.turns)),
+            "spent": float(sum(r.tokens for r in rollouts)),
             "right": float(np.mean([r.problem.check(r.answer) for r in rollouts])),
             "answered": float(np.mean([r.answer is not None for r in rollouts])),
         }
@@ -217,10 +220,12 @@ class Trainer:
         return {name: float(np.mean([step[name] for step in steps])) for name in steps[0]}
 
     def _step(self, policy: Policy, turns: Sequence[Any], gain: Any, weight: Any) -> Figures:
-        """One step of AdamW on a minibatch, its gradient summed over pieces."""
+        """One step of AdamW on a minibatch, its gradient summed over pieces of calls of like length (less padding)."""
         import torch
 
         s, optimiser = self.method.settings, self._optimisers[id(policy)]
+        order = sorted(range(len(turns)), key=lambda i: len(turns[i].prompt) + len(turns[i].tokens))
+        turns, gain, weight = [turns[i] for i in order], gain[order], weight[order]
         optimiser.zero_grad()
         tokens = float(sum(len(turn.tokens) * w for turn, w in zip(turns, weight, strict=True)))
         divisor = max(1.0, tokens if s.average == "token" else float(weight.sum()))

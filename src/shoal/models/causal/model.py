@@ -127,7 +127,7 @@ class CausalModel(Model):
                     return
                 try:
                     results = await asyncio.to_thread(self.write, [p for p, _ in batch])
-                except Exception as error:
+                except Exception as error:  # whatever torch or a tokenizer raises, callers wait for an end
                     for _, future in batch:
                         if not future.done():
                             future.set_exception(ModelError("engine", f"{type(error).__name__}: {error}"))

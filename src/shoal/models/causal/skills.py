@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,7 @@ class Skill:
         problems: different problems to learn from.
         batch: examples in a step.
         learning_rate: of AdamW, at its highest.
+        shape: of the network where it differs from ``TINY``, see ``tiny_network``.
     """
 
     task: str
@@ -32,6 +33,7 @@ class Skill:
     problems: int = 20_000
     batch: int = 64
     learning_rate: float = 2e-3
+    shape: Mapping[str, int] = field(default_factory=dict)
 
 
 SKILLS: dict[str, Skill] = {

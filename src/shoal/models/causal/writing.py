@@ -88,10 +88,10 @@ def write(network: Any, prompts: Sequence[Prompt], end: Sequence[int], pad: int)
             drawn = torch.tensor([draws[row][step] if step < len(draws[row]) else 0.0 for row in rows])
             chosen, chance = _choose(out.logits[:, -1].float().cpu(), heat[rows], drawn)
             active = []
-            for i, row in enumerate(rows):
+            for i, (row, token, logprob) in enumerate(zip(rows, chosen.tolist(), chance.tolist(), strict=True)):
                 if results[row].ended or len(results[row].tokens) >= prompts[row].longest:
                     continue
-                _add(results[row], prompts[row], int(chosen[i]), float(chance[i]), end)
+                _add(results[row], prompts[row], token, logprob, end)
                 if not results[row].ended and len(results[row].tokens) < prompts[row].longest:
                     active.append(i)
             if not active:
