@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -51,11 +52,13 @@ def simulate(
     prompt: PromptOption = None,
     variables: VariablesOption = None,
     actions: ActionsOption = None,
+    devices: Annotated[int, typer.Option(help="Devices (cores, on a processor) that share the agents.", min=1)] = 1,
     out: OutOption = OUT,
     root_seed: RootOption = 0,
     json: JsonOption = False,
 ) -> int:
     """Simulate a population: totals, peaks and curves with bands over seeds; what-if differences with intervals."""
+    os.environ.setdefault("JAX_NUM_CPU_DEVICES", str(devices))  # heeded only before JAX begins
     from shoal.populations import MODELS
     from shoal.populations.simulation import simulate as run
     from shoal.runs.folder import RunFolder
@@ -76,6 +79,8 @@ def simulate(
     )  # fmt: skip
     if deciding is not None and sensitivity is not None:
         raise InputError("--sensitivity", sensitivity, "It has no --behaviour: leave one of the two out.")
+    if deciding is not None and devices > 1:
+        raise InputError("--devices", devices, "A --behaviour runs on one.")
     facts = {"kind": "simulation", "size": f"{chosen.settings.agents} agents, {steps} steps", "seeds": seeds}
     began = time.perf_counter()
     with console.progress_bar(f"simulate {model}", quiet=json) as progress:
@@ -86,7 +91,7 @@ def simulate(
 
             if deciding is not None:
                 return deciding.simulate(chosen, steps, seeds, values, told)
-            return run(chosen, steps, seeds, values, world=root_seed, progress=told), None
+            return run(chosen, steps, seeds, values, world=root_seed, devices=devices, progress=told), None
 
         plain, asked_plain = arm(0, parameters, "")
         what_if, asked_what_if = arm(1, parameters | changed, "what if") if changed else (None, None)

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from shoal.errors import InputError
 from shoal.populations.model import Parameters, PopulationModel
 from shoal.populations.rollout import rollout, run_keys
+from shoal.populations.sharding import agents_mesh, shard
 from shoal.runs.seeds import derive
 from shoal.stats import Estimate, mean
 
@@ -101,6 +102,7 @@ def simulate(
     *,
     population: Any = None,
     world: int = 0,
+    devices: int = 1,
     progress: Callable[[int, int], None] | None = None,
 ) -> Simulation:
     """Run a model.
@@ -112,6 +114,7 @@ def simulate(
         parameters: by name; defaults for the rest.
         population: made before by ``model.population``, to share it among simulations.
         world: seed of the population, if it is made here.
+        devices: among which the agents are divided; see ``sharding``.
         progress: called with seeds done and their number.
 
     Raises:
@@ -127,6 +130,8 @@ def simulate(
     if population is None:
         require_memory(model)
         population = model.population(derive(world, "population") % 2**32)
+    if devices != 1:
+        population = shard(population, model.settings.agents, agents_mesh(devices))
     build_seconds = time.perf_counter() - began
     run = program(model, steps)
     keys = run_keys(numbers)
