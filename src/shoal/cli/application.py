@@ -21,6 +21,7 @@ from shoal.cli import (
     privacy,
     simulation,
     team_training,
+    team_workers,
     training,
 )
 
@@ -44,6 +45,7 @@ app.command("calibrate")(calibration.calibrate)
 app.command("private")(privacy.private)
 app.command("train")(training.train)
 app.command("train-team")(team_training.train_team)
+app.command("train-worker")(team_workers.train_worker)
 app.command("eval")(evaluation.evaluate)
 app.command("cross-play")(evaluation.cross_play)
 app.command("runs")(history.runs)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -11,6 +12,7 @@ import typer
 from shoal.cli import console
 from shoal.cli.checks import models_app
 from shoal.cli.execution import OUT, JsonOption, OutOption, SetOption
+from shoal.cli.team_workers import workers_at
 from shoal.cli.training import as_dict, interval
 from shoal.errors import InputError
 from shoal.runs.settings import parse_assignments
@@ -35,6 +37,8 @@ def train_team(
         int | None, typer.Option(help="Problems of the evaluation; 100, or a third of a small task's.")
     ] = None,
     seed: Annotated[int, typer.Option(help="Root of all randomness.")] = 0,
+    workers: Annotated[int, typer.Option(help="Processes that roll out while this one learns.", min=0)] = 0,
+    shards: Annotated[int, typer.Option(help="Parts of an update's problems, with --workers.", min=1)] = 2,
     set: SetOption = None,
     out: OutOption = OUT,
     resume: Annotated[str | None, typer.Option("--resume", help="Run folder to go on in.")] = None,
@@ -45,6 +49,7 @@ def train_team(
     from shoal.posttrain.driver import carry_out, prepare
     from shoal.posttrain.policies import Lora
     from shoal.posttrain.trainer import CHECKPOINT
+    from shoal.posttrain.workers import RolloutStore, decoupled
     from shoal.traces import TraceWriter
 
     for option, value, least in (("--updates", updates, 1), ("--held-out", held_out, 0), ("--rank", rank, 0)):
@@ -54,17 +59,24 @@ def train_team(
         "kind": "team training", "size": f"{updates} updates",
         "method": method, "team": team, "task": task, "model": model,
     }  # fmt: skip
-    ready = prepare(
-        method, team, task, model, settings=parse_assignments(set or []), lora=Lora(rank=rank) if rank else None,
-        trained=train or [], shared=shared, frozen=open_model(frozen) if frozen else None, held_out=held_out, seed=seed,
-    )  # fmt: skip
+    asked: dict[str, Any] = {
+        "method": method, "team": team, "task": task, "model": model, "settings": parse_assignments(set or []),
+        "trained": train or [], "shared": shared, "held_out": held_out, "seed": seed,
+    }  # fmt: skip
+    ready = prepare(**asked, lora=Lora(rank=rank) if rank else None, frozen=open_model(frozen) if frozen else None)
     folder = _folder(resume, out, facts)
+    helpers: Any = nullcontext()
+    if workers:
+        store = RolloutStore(folder.path / "store")
+        ready.trainer = decoupled(ready.trainer, store, shards)
+        helpers = workers_at(store.folder, workers, asked | {"rank": rank, "frozen": frozen})
     began = time.perf_counter()
     status = "failed"
     try:
         with (
             console.progress_bar(f"train-team {method}") as bar,
             TraceWriter(folder.path / "events.jsonl", folder.path.name) as trace,
+            helpers,
         ):
             result = carry_out(
                 ready, updates, folder=folder.path, resume=resume is not None, trace=trace,

@@ -16,7 +16,7 @@ import secrets
 import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -194,6 +194,12 @@ class DecoupledTrainer(Trainer):
             self.store.reclaim(self.lease)
             time.sleep(GLANCE)
         return found
+
+
+def decoupled(trainer: Trainer, store: RolloutStore, shards: int) -> DecoupledTrainer:
+    """A trainer of the same settings that has not begun, with its rollouts by way of a store."""
+    kept = {f.name: getattr(trainer, f.name) for f in fields(Trainer) if not f.name.startswith("_")}
+    return DecoupledTrainer(**kept, store=store, shards=shards)
 
 
 def rolled_out(trainer: Trainer, job: Job) -> list[Rollout]:
