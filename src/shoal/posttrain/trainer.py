@@ -31,6 +31,8 @@ from shoal.traces import TraceWriter
 
 CHECKPOINT = "checkpoint"
 """Folder of a training's latest checkpoint, inside its own."""
+METRICS = "metrics.jsonl"
+"""File of a training's curves, inside its folder."""
 Figures = dict[str, float]
 
 
@@ -90,10 +92,18 @@ class Trainer:
         """Go on until ``updates`` are done; ``every`` updates a checkpoint is written, and one at the end."""
         while self.updates < updates:
             figures = self.update()
+            self._note(self.updates, figures)
             if progress is not None:
                 progress(self.updates, figures)
             if self.folder is not None and (self.updates == updates or (every and self.updates % every == 0)):
                 self.save(self.folder / CHECKPOINT)
+
+    def _note(self, number: int, figures: Figures) -> None:
+        """One more line of the curves, for whoever watches."""
+        if self.folder is not None:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            with (self.folder / METRICS).open("a", encoding="utf-8") as lines:
+                lines.write(json.dumps({"update": number, **figures}) + "\n")
 
     def update(self) -> Figures:
         """Rollouts of fresh problems, and one update of the policies whose turn it is.
@@ -185,6 +195,10 @@ class Trainer:
         own = {k.removeprefix("method/"): x for k, x in tensors.items() if k.startswith("method/")}
         self.method.restore(own)
         self.updates, self.history = int(facts["updates"]), list(facts["history"])
+        if self.folder is not None:  # updates after the checkpoint will be made again
+            (self.folder / METRICS).unlink(missing_ok=True)
+            for number, figures in enumerate(self.history, 1):
+                self._note(number, figures)
 
     def _shape(self) -> dict[str, Any]:
         """What a checkpoint must agree with."""

@@ -57,6 +57,11 @@ class MetricsFile:
         return [*(n for n in FIRST if n in found), *(n for n in found if n not in FIRST)]
 
 
+def axis_of(rows: Sequence[Mapping[str, Any]]) -> str:
+    """What the lines are numbered by: the first of AXES that they have."""
+    return next((axis for axis in AXES if rows and axis in rows[0]), "")
+
+
 def averaged(
     rows: Sequence[Mapping[str, Any]], name: str, most: int = MOST_POINTS
 ) -> tuple[list[float], list[float], list[float], list[float]]:
@@ -67,7 +72,7 @@ def averaged(
         name: of the metric.
         most: points.
     """
-    axis = next((a for a in AXES if rows and a in rows[0]), "")
+    axis = axis_of(rows)
     at: dict[float, list[float]] = {}
     for place, row in enumerate(rows):
         value = row.get(name)
@@ -92,7 +97,9 @@ def training_curves(folder: RunFolder) -> None:
         if chosen["name"]:
             where, middle, low, high = averaged(metrics.rows, chosen["name"])
             label = chosen["name"].replace("_", " ")
-            curves(label, {label: middle}, "environment steps", label, {label: (low, high)}, positions=where)
+            curves(
+                label, {label: middle}, axis_of(metrics.rows) or "line", label, {label: (low, high)}, positions=where
+            )
 
     def look() -> None:
         if metrics.grown():
