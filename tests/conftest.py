@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -41,6 +42,14 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 def no_network() -> Iterator[None]:
     with forbid_network():
         yield
+
+
+@pytest.fixture(autouse=True, scope="module")
+def compiled_programs() -> Iterator[None]:
+    """Programs of one file are given back at its end; kept, they took seven gigabytes in each process."""
+    yield
+    if "jax" in sys.modules:
+        sys.modules["jax"].clear_caches()
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ import json
 import os
 import sys
 
-if sys.argv[1] == "one-process":
+if sys.argv[1:2] == ["one-process"]:
     os.environ["JAX_NUM_CPU_DEVICES"] = "2"
 
 import jax

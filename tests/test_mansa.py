@@ -247,6 +247,7 @@ def _seen(missing: int = 0) -> View:
     )  # fmt: skip
 
 
+@pytest.mark.slow
 def test_resume_is_bit_for_bit(tmp_path: Path) -> None:
     given = {
         **TINY, "fee": (0.0, 0.1), "budget": 2, "central_learner": "jal", "recurrent": True, "chunk": 2, "memory": 4,

@@ -147,6 +147,7 @@ def test_climbing_game_ends_below_the_optimum() -> None:
         assert table[row, column] in (5.0, 6.0, 7.0)
 
 
+@pytest.mark.slow
 def test_memory_is_what_recall_needs() -> None:
     settings = fast(rollout=16, chunk=8, hidden=(16, 16), memory=16, worlds=64, epochs=4)
     remembers = train("ippo", Recall(), steps=40_000, settings={**settings, "recurrent": True}, episodes=256)

@@ -33,7 +33,9 @@ class Stop(Exception):
     """Raised in the middle of a training."""
 
 
-@pytest.mark.parametrize("extra", [{}, {"recurrent": True, "hidden": (8, 8), "memory": 8, "chunk": 4}])
+@pytest.mark.parametrize(
+    "extra", [{}, pytest.param({"recurrent": True, "hidden": (8, 8), "memory": 8, "chunk": 4}, marks=pytest.mark.slow)]
+)
 def test_resume_is_bit_for_bit(tmp_path: Path, extra: dict[str, object]) -> None:
     whole = train("ippo", "lever", steps=640, seeds=2, settings={**TINY, **extra}, episodes=8)
 

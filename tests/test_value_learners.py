@@ -371,6 +371,7 @@ def test_independent_learners_settle_for_the_safe_play() -> None:
     np.testing.assert_allclose(team(learned("iql", "penalty", 8_000)), 2.0)
 
 
+@pytest.mark.slow
 def test_a_memory_is_worth_what_it_should_be() -> None:
     """Half without, everything with, in a world in which a cue must be remembered for one step."""
     trained = learned(
@@ -389,7 +390,11 @@ def test_learners_are_found() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "extra"), [("qmix", {}), ("iql", {"recurrent": True, "chunk": 2, "memory": 8, "hidden": (8, 8)})]
+    ("name", "extra"),
+    [
+        ("qmix", {}),
+        pytest.param("iql", {"recurrent": True, "chunk": 2, "memory": 8, "hidden": (8, 8)}, marks=pytest.mark.slow),
+    ],
 )
 def test_resume_is_bit_for_bit(tmp_path: Path, name: str, extra: dict[str, Any]) -> None:
     given = {**TINY, **extra}

@@ -465,6 +465,7 @@ def focus_fire(world: Combat, key: jax.Array, ts: Any) -> jax.Array:
     return jnp.where(in_range.any(1), shoot, move).astype(jnp.int32)
 
 
+@pytest.mark.slow
 def test_focus_fire_beats_random_play_by_far() -> None:
     world = Combat(roster="3m")
 

@@ -453,7 +453,7 @@ STUDY = Study(
     claims=CLAIMS,
     sizes={
         "quick": {"episodes": 20, "side_episodes": 0, "selection": False},
-        "standard": {"episodes": 1500},
+        "standard": {},
         "full": {"episodes": 2000, "side_episodes": 1500},
     },
     seeds={"quick": 2, "standard": 20, "full": 20},
