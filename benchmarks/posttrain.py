@@ -31,7 +31,6 @@ PROBLEMS, ROLES, LENGTH = 32, 3, 24
 GROUP = 4
 STEPS = 12
 ROUNDS = 3
-PROMPT = "What is 12+34? "
 
 TRL = """
 import json, resource, sys, time, warnings
@@ -113,8 +112,8 @@ def _steps() -> list[dict[str, Any]]:
         peers: list[dict[str, Any] | str] = []
         mine: list[dict[str, Any]] = []
         for _ in range(2):
-            peers.append(_trl(folder))
             mine.append(_child([sys.executable, __file__, "--step"]))
+            peers.append(_trl(folder, "What is 12+34? " * 99, mine[0]["prompt"]))
     told = [p for p in peers if isinstance(p, dict)]
     version = told[0]["version"] if told else str(peers[0])
     fastest = min(min(m["seconds"]) for m in mine)
@@ -149,11 +148,11 @@ def _save_for_transformers(folder: Path) -> None:
     tiny_network(0).save_pretrained(folder)
 
 
-def _trl(folder: str) -> dict[str, Any] | str:
+def _trl(folder: str, text: str, characters: int) -> dict[str, Any] | str:
     python = os.environ.get("SHOAL_PEERS_PYTHON", "") or sys.executable
     numbers = map(str, (PROBLEMS, GROUP, LENGTH, STEPS))
     try:
-        return _child([python, "-c", TRL, folder, PROMPT, *numbers])
+        return _child([python, "-c", TRL, folder, text[:characters], *numbers])
     except subprocess.CalledProcessError as error:
         last = error.stderr.strip().splitlines()[-1] if error.stderr.strip() else "it said nothing"
         return "not installed: pip install trl" if "ModuleNotFoundError" in last else f"failed: {last}"
@@ -176,7 +175,9 @@ def step_of_ours() -> dict[str, Any]:
         plan.run, plan.agents, policies, method, open_task("sums"), reward=lambda _, r: float(len(r.turns[0].text) % 7)
     )
     seconds = [trainer.update()["seconds"] for _ in range(STEPS)][1:]
-    return {"seconds": seconds, "peak": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024}
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    turns = [turn for r in trainer.rollouts(trainer.task.problems(PROBLEMS // GROUP, 0)) for turn in r.turns]
+    return {"seconds": seconds, "peak": peak, "prompt": max(len(turn.prompt) for turn in turns)}
 
 
 def _child(command: Sequence[str]) -> dict[str, Any]:
