@@ -12,6 +12,7 @@ from shoal.runs.folder import RunFolder, write_atomically
 from shoal.runs.plots import save_figures, standard_figures
 from shoal.stats import Estimate, Verdict
 from shoal.traces import Event, read_trace
+from shoal.traces.lanes import lanes_picture
 
 if TYPE_CHECKING:
     from markupsafe import Markup
@@ -37,10 +38,12 @@ def write_report(folder: RunFolder, study: Study[Any], summary: Summary) -> Path
     Returns the path of the report.
     """
     from jinja2 import Environment, PackageLoader, StrictUndefined
+    from markupsafe import Markup
 
     figures = dict(study.plots(summary.results)) if study.plots is not None else {}
     figures.update({k: v for k, v in standard_figures(summary.results).items() if k not in figures})
     images = save_figures(figures, folder.path / "plots")
+    sample = _sample(folder.path / "events.jsonl")
     environment = Environment(
         loader=PackageLoader("shoal.runs", "templates"), autoescape=True, undefined=StrictUndefined
     )
@@ -53,7 +56,8 @@ def write_report(folder: RunFolder, study: Study[Any], summary: Summary) -> Path
         mechanism=_drawings(study),
         summary=summary,
         marks=MARKS,
-        sample=_sample(folder.path / "events.jsonl"),
+        sample=sample,
+        lanes=Markup(lanes_picture(sample)),
         tables=[_table(summary.results, e) for e in summary.results.experiments()],
         images={name: base64.b64encode(path.read_bytes()).decode() for name, path in images.items()},
     )
