@@ -25,6 +25,8 @@ QUIET = (
     "--disable-component-update", "--disable-sync",
 )  # fmt: skip
 WIDE, NARROW = 1280, 390
+PATIENCE = 60_000
+"""Milliseconds to wait for what a page shows: programs are compiled behind it, and machines are busy."""
 
 needs_browser = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine")
 
@@ -105,6 +107,7 @@ class Visit:
 def visiting(browser: Any, *, width: int = WIDE, dark: bool = False) -> Iterator[Visit]:
     """A fresh browser profile with one page."""
     context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme="dark" if dark else "light")
+    context.set_default_timeout(PATIENCE)
     visit = Visit(context.new_page())
     page = visit.page
     page.on("console", lambda m: visit.complaints.append(m.text) if m.type == "error" else None)

@@ -27,6 +27,10 @@ PICTURE = "document.querySelector('.stage').toDataURL()"
 STATUS = ".replay [role=status]"
 
 
+SETTLED = 1000
+"""Milliseconds after which the keys of a step that is shown are heard."""
+
+
 @pytest.fixture(scope="module")
 def chromium() -> Iterator[Any]:
     with open_browser() as chromium:
@@ -122,8 +126,10 @@ def test_a_person_plays_to_the_end_and_finds_it_again(server: PageServer, chromi
         page.get_by_text("Step 1 of at most 3").wait_for()
         page.get_by_role("button", name="a", exact=True).click()
         page.get_by_text("Step 2 of at most 3, reward 11").wait_for()
+        page.wait_for_timeout(SETTLED)
         page.keyboard.press("1")
         page.get_by_text("Step 3 of at most 3").wait_for()
+        page.wait_for_timeout(SETTLED)
         page.keyboard.press("2")
         page.get_by_text("After 3 steps the return is agent-0 -8.").wait_for()
         visit.check()

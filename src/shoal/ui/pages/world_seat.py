@@ -113,14 +113,14 @@ class SeatedPerson:
         name = self.live.world.agents[agent]
         self.title.text = f"You are {name}"
         reward = f", reward {frame.reward[agent]:.4g}" if steps else ""
-        self.said.text = f"Step {steps + 1} of at most {self.live.world.horizon}{reward}. Choose what {name} does."
-        state = frame.state
-        self.observed.text = await in_thread(self.live.world.describe, state, agent)
+        self.observed.text = await in_thread(self.live.world.describe, frame.state, agent)
         with self.choices:
             if self.live.world.continuous:
                 self._values(agent)
             else:
                 self._buttons(agent)
+        # Last, so that whoever reads it can choose at once.
+        self.said.text = f"Step {steps + 1} of at most {self.live.world.horizon}{reward}. Choose what {name} does."
 
     def _buttons(self, agent: int) -> None:
         options = self.live.options(agent)
