@@ -21,6 +21,7 @@ from hypothesis import strategies as st
 from shoal import laboratory
 from shoal.runs.folder import RunFolder, list_runs
 from shoal.runs.results import Results
+from shoal.ui import replays, trace_interface
 from shoal.ui.access import COOKIE, Access, Guard
 from shoal.ui.claims import number
 from shoal.ui.documents import comparison
@@ -46,7 +47,9 @@ class Recorder(Workspace):
 
 def application(out: Path, access: Access) -> FastAPI:
     app = FastAPI(openapi_url="/api/openapi.json")
-    app.include_router(router(Recorder(out)), prefix="/api")
+    workspace = Recorder(out)
+    for part in (router, trace_interface.router, replays.router):
+        app.include_router(part(workspace), prefix="/api")
     app.add_middleware(Guard, access=access)
     return app
 
