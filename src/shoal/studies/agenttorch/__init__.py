@@ -28,8 +28,7 @@ the weeks of a seed. The hidden function was chosen before any comparison, so th
 behaviour holds down. Changed after looking at two or three seeds, before the ten were run: the planted weekly R keeps
 above 2.5 (below, few are infected and no method could tell R); the trap of fractions is judged on the first week,
 before runs differ by chance; a step's time includes its decision, with the simulator's alone beside it; the policy's
-fit has more steps, since it had not come to rest; the bias that unreadable answers must leave, taken as No, is 0.01 and
-not the 0.02 of the first draft. Times are wall time: on a busy machine they say little, and two runs
+fit has more steps, since it had not come to rest. Times are wall time: on a busy machine they say little, and two runs
 of the recorded size differed in both verdicts on time and in no other verdict.
 """
 

@@ -196,7 +196,7 @@ CLAIMS = (
     Claim("no-answers",
           "Trap: unreadable replies taken as no bias the probabilities; counted and retried they do not, and a panel "
           "that loses more than 5% is refused.", "unreadable",
-          all_of(level("unreadable", run.AS_NO, "bias", below=-0.01),
+          all_of(level("unreadable", run.AS_NO, "bias", below=-0.02),
                  level("unreadable", run.AS_NO, "refused", above=1.0),
                  level("unreadable", run.RETRIED, "bias", above=-0.01, below=0.01),
                  level("unreadable", run.RETRIED, "refused", below=1e-9))),
