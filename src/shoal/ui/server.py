@@ -41,6 +41,9 @@ PAGES: Mapping[str, Callable[..., Any]] = {
     "/games/{name}": games.game_page,
 }
 """Address -> the function that builds its page; called with the workspace and what the address names."""
+PATIENCE = 30.0
+"""Seconds for which a silent browser is still there. NiceGUI's 3 cut pages off, and their clicks were lost, while
+a simulation compiled on the same processor."""
 
 
 def build(workspace: Workspace, access: Access) -> FastAPI:
@@ -62,7 +65,10 @@ def build(workspace: Workspace, access: Access) -> FastAPI:
     nicegui_app.add_static_files(STATIC_ADDRESS, STATIC)
     for address, page in PAGES.items():
         ui.page(address)(partial(page, workspace))
-    ui.run_with(application, title="shoal", language="en-US", show_welcome_message=False, tailwind=False)
+    ui.run_with(
+        application, title="shoal", language="en-US", show_welcome_message=False, tailwind=False,
+        reconnect_timeout=PATIENCE,
+    )  # fmt: skip
     application.add_middleware(Guard, access=access)
     return application
 
