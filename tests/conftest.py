@@ -8,10 +8,12 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import settings
 
+from browser import PageServer, open_browser, serving
 from command_line import Shoal
 from shoal.cli import console
 from shoal.models.lock import forbid_network
@@ -63,3 +65,22 @@ def shoal(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, t
     monkeypatch.setattr(console, "out", console.Console(highlight=False, width=180))
     monkeypatch.setattr(console, "err", console.Console(stderr=True, highlight=False, width=180))
     return Shoal(capsys)
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Any]:
+    """A browser for one file: an open one keeps an event loop running, which other files' asynchronous tests forbid."""
+    with open_browser() as chromium:
+        yield chromium
+
+
+@pytest.fixture(scope="module")
+def out(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of runs that a file's server shows; files that want runs in it override this and fill it."""
+    return tmp_path_factory.mktemp("ui") / "runs"
+
+
+@pytest.fixture(scope="module")
+def server(out: Path) -> Iterator[PageServer]:
+    with serving(out) as page_server:
+        yield page_server

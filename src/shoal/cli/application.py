@@ -24,6 +24,7 @@ from shoal.cli import (
     team_workers,
     training,
 )
+from shoal.cli.compilation import compile_afresh, keep_programs
 
 app = typer.Typer(
     name="shoal",
@@ -69,6 +70,7 @@ def _print_version(wanted: bool) -> None:
 
 @app.callback()
 def whole(
+    context: typer.Context,
     debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
     version: Annotated[
         bool, typer.Option("--version", help="Print the version and exit.", is_eager=True, callback=_print_version)
@@ -76,6 +78,10 @@ def whole(
 ) -> None:
     """A laboratory for multi-agent systems."""
     console.options.debug = debug
+    if context.invoked_subcommand == "bench":
+        compile_afresh()
+    else:
+        keep_programs()
 
 
 def main(arguments: list[str] | None = None) -> None:
