@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +9,7 @@ import httpx
 import jax
 import pytest
 
-from browser import NARROW, WIDE, PageServer, needs_browser, open_browser, serving, visiting
+from browser import NARROW, WIDE, PageServer, needs_browser, visiting
 from shoal.marl.checkpoints import save, training_keys
 from shoal.marl.episodes import trace_key, write_episodes
 from shoal.marl.learner import make_learner
@@ -27,25 +26,8 @@ PICTURE = "document.querySelector('.stage').toDataURL()"
 STATUS = ".replay [role=status]"
 
 
-SETTLED = 1000
-"""Milliseconds after which the keys of a step that is shown are heard."""
-
-
 @pytest.fixture(scope="module")
-def chromium() -> Iterator[Any]:
-    with open_browser() as chromium:
-        yield chromium
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PageServer]:
-    out = tmp_path_factory.mktemp("ui") / "runs"
-    _training(out)
-    with serving(out) as page_server:
-        yield page_server
-
-
-def _training(out: Path) -> None:
+def out(out: Path) -> Path:
     """A run as `shoal train` leaves it, of a learner that talks and has learned nothing yet."""
     spec = "needed-message:horizon=3"
     world = make_world(spec)
@@ -58,6 +40,7 @@ def _training(out: Path) -> None:
         write_episodes(player, world, 2, trace_key(0), trace, seed=0)
     folder.save(status="finished")
     folder.release()
+    return out
 
 
 def run_name(server: PageServer) -> str:
@@ -126,10 +109,8 @@ def test_a_person_plays_to_the_end_and_finds_it_again(server: PageServer, chromi
         page.get_by_text("Step 1 of at most 3").wait_for()
         page.get_by_role("button", name="a", exact=True).click()
         page.get_by_text("Step 2 of at most 3, reward 11").wait_for()
-        page.wait_for_timeout(SETTLED)
         page.keyboard.press("1")
         page.get_by_text("Step 3 of at most 3").wait_for()
-        page.wait_for_timeout(SETTLED)
         page.keyboard.press("2")
         page.get_by_text("After 3 steps the return is agent-0 -8.").wait_for()
         visit.check()

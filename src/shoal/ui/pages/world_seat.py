@@ -44,7 +44,8 @@ class SeatedPerson:
         self.told: dict[int, Done] = {}
         self.keys: dict[str, Done] = {}
         self.busy = False
-        with ui.element("section").classes("panel").props('aria-label="Your seat"'):
+        self.panel = ui.element("section").classes("panel").props('aria-label="Your seat" tabindex="-1"')
+        with self.panel:
             self.title = text("h2", "Your seat")
             self.said = text("p", "").props('role="status"')
             self.problem = text("p", "").classes("problem").props('role="alert"')
@@ -119,6 +120,7 @@ class SeatedPerson:
                 self._values(agent)
             else:
                 self._buttons(agent)
+                ui.run_javascript(f"shoalListen({self.panel.id})")
         # Last, so that whoever reads it can choose at once.
         self.said.text = f"Step {steps + 1} of at most {self.live.world.horizon}{reward}. Choose what {name} does."
 

@@ -1,3 +1,14 @@
+// An element with properties, or attributes where it has no such property, and children; words are text.
+function make(tag, properties = {}, children = []) {
+  const element = document.createElement(tag);
+  for (const [name, value] of Object.entries(properties)) {
+    if (name in element) element[name] = value;
+    else element.setAttribute(name, value);
+  }
+  element.append(...children);
+  return element;
+}
+
 // Saves a chart that was drawn as SVG: as it is, or painted on a canvas at twice its size.
 async function shoalSave(id, name, kind) {
   const chart = getElement(id).chart;
@@ -44,6 +55,18 @@ function shoalWhisker(params, api) {
     style: { stroke: "#7a7a7a", lineWidth: 1.5 },
   });
   return { type: "group", children: [line(x1, y, x2, y), line(x1, y - 4, x1, y + 4), line(x2, y - 4, x2, y + 4)] };
+}
+
+// Keys belong to the panel that has just asked for one, not to what was used before it. A select whose list fades out
+// takes the focus back, and would keep keys to itself: for that long it is taken from it again.
+const FADED = 1000;
+function shoalListen(id) {
+  const panel = getHtmlElement(id);
+  const take = () => { if (!panel.contains(document.activeElement)) panel.focus({ preventScroll: true }); };
+  const again = (event) => { if (event.target.matches("[role=combobox]")) take(); };
+  take();
+  document.addEventListener("focusin", again);
+  setTimeout(() => document.removeEventListener("focusin", again), FADED);
 }
 
 // Tables scroll sideways in narrow windows: let the keyboard reach them.
