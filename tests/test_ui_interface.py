@@ -21,11 +21,11 @@ from hypothesis import strategies as st
 from shoal import laboratory
 from shoal.runs.folder import RunFolder, list_runs
 from shoal.runs.results import Results
-from shoal.ui import replays, trace_interface
+from shoal.ui import diagnosis_interface, replays, trace_interface
 from shoal.ui.access import COOKIE, Access, Guard
-from shoal.ui.claims import number
 from shoal.ui.documents import comparison
 from shoal.ui.interface import router
+from shoal.ui.wording import number
 from shoal.ui.workspace import Job, Workspace, assignments
 
 TOKEN = "a-token-for-these-tests"
@@ -48,7 +48,7 @@ class Recorder(Workspace):
 def application(out: Path, access: Access) -> FastAPI:
     app = FastAPI(openapi_url="/api/openapi.json")
     workspace = Recorder(out)
-    for part in (router, trace_interface.router, replays.router):
+    for part in (router, trace_interface.router, diagnosis_interface.router, replays.router):
         app.include_router(part(workspace), prefix="/api")
     app.add_middleware(Guard, access=access)
     return app

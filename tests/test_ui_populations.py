@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -10,22 +9,17 @@ import numpy as np
 import polars as pl
 import pytest
 
-from browser import NARROW, WIDE, PageServer, needs_browser, open_browser, serving, visiting
+from browser import NARROW, WIDE, PageServer, needs_browser, visiting
 from shoal.populations import Simulation, make_model, simulate
 from shoal.runs.folder import RunFolder
 from shoal.runs.seeds import derive
 from shoal.stats import paired_difference
-from shoal.ui.claims import estimate
+from shoal.ui.wording import estimate
 
 pytestmark = needs_browser
 
 STEPS, SEEDS, AGENTS = 10, 3, 200
-
-
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[Any]:
-    with open_browser() as chromium:
-        yield chromium
+HOSTILE = "<script>document.title = 'cracked'</script>"
 
 
 @pytest.fixture(scope="module")
@@ -38,12 +32,11 @@ def arms() -> tuple[Simulation, Simulation]:
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory, arms: tuple[Simulation, Simulation]) -> Iterator[PageServer]:
-    out = tmp_path_factory.mktemp("ui") / "runs"
+def out(out: Path, arms: tuple[Simulation, Simulation]) -> Path:
+    """A kept simulation and a kept calibration."""
     _kept_simulation(out, arms)
     _kept_calibration(out, arms[0])
-    with serving(out) as page_server:
-        yield page_server
+    return out
 
 
 def _kept_simulation(out: Path, arms: tuple[Simulation, Simulation]) -> None:
@@ -59,6 +52,12 @@ def _kept_simulation(out: Path, arms: tuple[Simulation, Simulation]) -> None:
         for age, yes in (("young", week), ("old", 3))
     ]
     pl.DataFrame(rows).write_parquet(folder.path / "answers.parquet")
+    replies = [
+        {"seed": 0, "week": 0, "action": "isolate", "archetype": 0, "age": "young", "sample": sample, "reply": said,
+         "yes": yes, "unreadable": yes is None, "attempts": 1}
+        for sample, (said, yes) in enumerate([("Yes, I do.", True), (HOSTILE, None), ("Yes, I do.", True)])
+    ]  # fmt: skip
+    pl.DataFrame(replies).write_parquet(folder.path / "replies.parquet")
     asked = {"as set": {"archetypes": 2, "queries": 16, "evidence": "scripted"}}
     summary = {
         "model": "opinion", "settings": {"agents": AGENTS}, "parameters": {},
@@ -151,6 +150,10 @@ def test_a_kept_run_shows_its_arms_and_its_archetypes(server: PageServer, chromi
         chart = page.locator("[aria-label^='Share that says yes: isolate']")
         assert "young, 0: 0; young, 1: 0.25; old, 0: 0.75" in chart.get_attribute("aria-label")
         page.get_by_text("What was asked, as set").wait_for()
+        replies = page.get_by_role("region", name="Replies").locator("tbody tr")
+        assert replies.nth(0).locator("td").all_inner_texts()[2:] == [HOSTILE, "unreadable", "1", "0"]
+        assert replies.nth(1).locator("td").all_inner_texts()[2:] == ["Yes, I do.", "yes", "2", "0"]
+        assert page.title() != "cracked"
 
 
 def test_a_calibration_shows_its_loss_surface(server: PageServer, chromium: Any) -> None:

@@ -16,6 +16,7 @@ from shoal.errors import InputError, UnknownName
 if TYPE_CHECKING:
     from shoal.populations import PopulationModel, Simulation
     from shoal.populations.archetypes import People
+    from shoal.populations.weekly import Decision
 
 ASKING = ("archetypes", "agents")
 BEHAVIOURS = {
@@ -42,6 +43,21 @@ VariablesOption = Annotated[
     str | None, typer.Option("--variables", help="What people differ by: age,sex,area,income,health.")
 ]
 ActionsOption = Annotated[str | None, typer.Option("--actions", help="What is asked: isolate (default), isolate,work.")]
+
+
+@dataclass(frozen=True)
+class Decided:
+    """A simulation in which people decided.
+
+    Attributes:
+        simulation: what it came to.
+        asked: what asking came to; None if nobody was asked.
+        decisions: of those who were asked.
+    """
+
+    simulation: Simulation
+    asked: dict[str, Any] | None = None
+    decisions: tuple[Decision, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -75,8 +91,8 @@ class Choice:
         seeds: int,
         parameters: Mapping[str, Any],
         progress: Callable[[int, int], None],
-    ) -> tuple[Simulation, dict[str, Any] | None]:
-        """A simulation in which people decide that way, and what asking came to (None if nobody was asked)."""
+    ) -> Decided:
+        """A simulation in which people decide that way."""
         from shoal.populations.archetypes import people_of
         from shoal.populations.behaviour import Function, Heuristic, ages_of_groups, with_behaviour
         from shoal.populations.simulation import require_memory
@@ -88,7 +104,7 @@ class Choice:
         if self.kind not in ASKING:
             behaviour = (Heuristic if self.kind == "heuristic" else Function)(ages_of_groups())
             decided = with_behaviour(population, behaviour)
-            return run(model, steps, seeds, parameters, population=decided, progress=progress), None
+            return Decided(run(model, steps, seeds, parameters, population=decided, progress=progress))
         people = people_of(model, population, self.variables, self.seed, individually=self.kind == "agents")
         return asyncio.run(self._asked(model, steps, seeds, parameters, population, people, progress))
 
@@ -101,7 +117,7 @@ class Choice:
         population: Any,
         people: People,
         progress: Callable[[int, int], None],
-    ) -> tuple[Simulation, dict[str, Any]]:
+    ) -> Decided:
         from shoal.models.source import SharedModel
         from shoal.populations.panel import Panel
         from shoal.populations.respondents import SCRIPTED, open_respondent
@@ -120,14 +136,14 @@ class Choice:
                 await source.aclose()
         asked = found.decisions[0]
         facts = {"archetypes": asked.archetypes.count, "samples": self.samples, "evidence": panel.model.evidence.value}
-        return found.simulation, facts | found.tally.as_dict()
+        return Decided(found.simulation, facts | found.tally.as_dict(), found.decisions)
 
-    def document(self, tallies: Mapping[str, dict[str, Any] | None]) -> dict[str, Any]:
+    def document(self, arms: Mapping[str, Decided | None]) -> dict[str, Any]:
         """For the run's document: the choice, and the tally of each arm."""
         facts: dict[str, Any] = {"kind": self.kind}
         if self.kind in ASKING:
             facts |= {"model": self.spec, "prompt": self.level, "actions": list(self.actions)}
-            facts["asked"] = {arm: tally for arm, tally in tallies.items() if tally is not None}
+            facts["asked"] = {arm: made.asked for arm, made in arms.items() if made is not None and made.asked}
         return facts
 
 
@@ -178,6 +194,19 @@ def choose(
         open_respondent(spec, seed)  # raises with the mend
     count = samples or (1 if behaviour == "agents" else 3)
     return Choice(behaviour, spec or "", count, level or "full", chosen, asked, cache, seed)
+
+
+def keep(arms: Mapping[str, Decided | None], folder: Path) -> None:
+    """Write ``answers.parquet`` (shares by archetype and week) and ``replies.parquet`` (word for word) of the arms."""
+    import polars as pl
+
+    from shoal.populations.answers import replies_frame, shares_frame
+
+    asked = {arm: made.decisions for arm, made in arms.items() if made is not None and made.decisions}
+    for name, frame in (("answers", shares_frame), ("replies", replies_frame)):
+        frames = [frame(decisions).select(pl.lit(arm).alias("arm"), pl.all()) for arm, decisions in asked.items()]
+        if frames:
+            pl.concat(frames, how="diagonal_relaxed").write_parquet(folder / f"{name}.parquet")
 
 
 def tell(document: dict[str, Any]) -> None:

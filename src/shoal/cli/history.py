@@ -53,41 +53,52 @@ def runs(out: OutOption = OUT, json: JsonOption = False) -> int:
 
 
 def report(
-    run: Annotated[str, typer.Argument(help="A run folder, its id or the start of it, or last.")],
+    run: Annotated[str, typer.Argument(help="A run folder, its id or the start of it, last, or a trace file.")],
+    to: Annotated[
+        Path | None, typer.Option("--to", help="File to write; default report.html in the run's folder.")
+    ] = None,
     out: OutOption = OUT,
     json: JsonOption = False,
 ) -> int:
-    """Show a run's claims and where its self-contained report.html is."""
-    folder = find_run(out, run)
-    info = folder.info
-    page = folder.path / "report.html"
+    """Write all views of a run, or of a trace file, as one HTML file that needs no server; show the run's claims."""
+    from shoal.ui.report.page import Subject, open_subject, usual_target, write_report
+
+    path = Path(run)
+    subject: Subject = open_subject(path if path.exists() else find_run(out, run).path)
+    written = write_report(subject, to if to is not None else usual_target(subject))
+    folder = subject.run
     document = {
-        "id": info["id"],
-        "status": folder.status(),
-        "run_dir": str(folder.path),
-        "report": str(page) if page.exists() else None,
-        "plots": [str(p) for p in sorted((folder.path / "plots").glob("*.png"))],
-        "claims": info.get("claims", []),
-        "failures": info.get("failures", []),
-        "skipped": info.get("skipped", {}),
-        "finished_trials": len(folder.trials()),
+        "id": subject.name,
+        "status": folder.status() if folder else None,
+        "run_dir": str(subject.folder),
+        "report": str(written.path),
+        "bytes": written.bytes,
+        "left_out": written.left_out,
+        "plots": [str(p) for p in sorted((subject.folder / "plots").glob("*.png"))],
+        "claims": folder.info.get("claims", []) if folder else [],
+        "failures": folder.info.get("failures", []) if folder else [],
+        "skipped": folder.info.get("skipped", {}) if folder else {},
+        "finished_trials": len(folder.trials()) if folder else 0,
     }
     if json:
         console.print_json(document)
-        return 0
-    console.out.print(f"[bold]{info['id']}[/bold]  {document['status']}, {document['finished_trials']} finished trials")
-    console.table(
-        "",
-        ("claim", "verdict", "statement"),
-        [(c["id"], console.verdict_text(c["verdict"]), c["statement"]) for c in document["claims"]],
-    )
-    if document["report"]:
-        console.out.print(f"\nreport {page}", markup=False)
-    elif document["plots"]:  # trainings have pictures and no page
-        console.out.print("\n" + "\n".join(f"plot {plot}" for plot in document["plots"]), markup=False)
     else:
-        console.out.print("\nNo report yet: run the same command again to finish the run.", style="yellow")
+        _tell_report(document)
     return 0
+
+
+def _tell_report(document: dict[str, Any]) -> None:
+    if document["status"] is not None:
+        trials = f", {document['finished_trials']} finished trials" if document["finished_trials"] else ""
+        console.out.print(f"[bold]{document['id']}[/bold]  {document['status']}{trials}")
+    if document["claims"]:
+        rows = [(c["id"], console.verdict_text(c["verdict"]), c["statement"]) for c in document["claims"]]
+        console.table("", ("claim", "verdict", "statement"), rows)
+    if document["status"] in ("interrupted", "stopped", "running"):
+        console.out.print("Unfinished: run the same command again to finish the run.", style="yellow")
+    for line in document["left_out"]:
+        console.out.print(line, markup=False)
+    console.out.print(f"report {document['report']} ({document['bytes'] / 1e6:.1f} MB)", markup=False, soft_wrap=True)
 
 
 def diff(

@@ -16,6 +16,7 @@ from shoal.cli.behaviour import (
     ActionsOption,
     AskedOption,
     BehaviourOption,
+    Decided,
     PromptOption,
     SamplesOption,
     VariablesOption,
@@ -85,16 +86,17 @@ def simulate(
     began = time.perf_counter()
     with console.progress_bar(f"simulate {model}", quiet=json) as progress:
 
-        def arm(number: int, values: dict[str, Any], label: str) -> tuple[Simulation, dict[str, Any] | None]:
+        def arm(number: int, values: dict[str, Any], label: str) -> Decided:
             def told(done: int, total: int) -> None:
                 progress(number * total + done, (2 if changed else 1) * total, label)
 
             if deciding is not None:
                 return deciding.simulate(chosen, steps, seeds, values, told)
-            return run(chosen, steps, seeds, values, world=root_seed, devices=devices, progress=told), None
+            return Decided(run(chosen, steps, seeds, values, world=root_seed, devices=devices, progress=told))
 
-        plain, asked_plain = arm(0, parameters, "")
-        what_if, asked_what_if = arm(1, parameters | changed, "what if") if changed else (None, None)
+        first = arm(0, parameters, "")
+        second = arm(1, parameters | changed, "what if") if changed else None
+        plain, what_if = first.simulation, second.simulation if second is not None else None
         found = None
         if sensitivity is not None:
             found = sensitivities.analyse(
@@ -105,7 +107,9 @@ def simulate(
     (folder.path / "events").rmdir()
     document = _document(plain, what_if, parameters, changed) | {"run": str(folder.path)}
     if deciding is not None:
-        document["behaviour"] = deciding.document({"as set": asked_plain, "what if": asked_what_if})
+        arms = {"as set": first, "what if": second}
+        document["behaviour"] = deciding.document(arms)
+        behaviours.keep(arms, folder.path)
     _write(folder.path, plain, what_if)
     if found is not None:
         document["sensitivity"] = sensitivities.document(found)

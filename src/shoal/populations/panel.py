@@ -73,6 +73,21 @@ class Tally:
 
 
 @dataclass(frozen=True)
+class Reply:
+    """What came of one query.
+
+    Attributes:
+        text: of the last reply; empty where the model failed.
+        yes: how it was read; None if no reply could be read.
+        attempts: replies that were asked for.
+    """
+
+    text: str
+    yes: bool | None
+    attempts: int
+
+
+@dataclass(frozen=True)
 class Answers:
     """A decision's answers.
 
@@ -80,11 +95,13 @@ class Answers:
         actions: that were asked about.
         yes: readable replies that said yes [actions, archetypes].
         read: readable replies [actions, archetypes].
+        replies: word for word, sample by sample of each archetype of each action; empty where none were kept.
     """
 
     actions: tuple[str, ...]
     yes: NDArray[np.int64]
     read: NDArray[np.int64]
+    replies: tuple[Reply, ...] = field(default=(), repr=False)
 
     @property
     def share(self) -> NDArray[np.float64]:
@@ -148,24 +165,25 @@ class Panel:
             for a, k in asked
             for sample in range(self.samples)
         ]
-        replies = np.array([_NUMBER[reply] for reply in await asyncio.gather(*calls)], np.int64)
-        replies = replies.reshape(len(self.actions), archetypes.count, self.samples)
+        said = await asyncio.gather(*calls)
+        read = np.array([_NUMBER[reply.yes] for reply in said], np.int64)
+        read = read.reshape(len(self.actions), archetypes.count, self.samples)
         self.tally.decisions += 1
-        self.tally.queries += replies.size
-        lost = int((replies < 0).sum())
+        self.tally.queries += read.size
+        lost = int((read < 0).sum())
         self.tally.lost += lost
-        if lost > self.most_lost * replies.size:
+        if lost > self.most_lost * read.size:
             raise ModelError(
                 "unreadable",
-                f"{self.model.spec}: {lost} of {replies.size} answers could not be read as Yes or No after "
+                f"{self.model.spec}: {lost} of {read.size} answers could not be read as Yes or No after "
                 f"{self.attempts} attempts each; at most {self.most_lost:.0%} may be lost. Use another model",
             )
-        return Answers(self.actions, (replies == 1).sum(-1), (replies >= 0).sum(-1))
+        return Answers(self.actions, (read == 1).sum(-1), (read >= 0).sum(-1), tuple(said))
 
     async def _answer(
         self, gate: asyncio.Semaphore, person: dict[str, str], situation: Situation, action: str, sample: int
-    ) -> bool | None:
-        messages = prompt(person, situation, action, self.level)
+    ) -> Reply:
+        messages, text = prompt(person, situation, action, self.level), ""
         for attempt in range(self.attempts):
             seed = derive(self.root, "sample", sample, attempt) % 2**31
             request = Request(messages, self.max_tokens, self.temperature, seed=seed)
@@ -179,12 +197,13 @@ class Panel:
             if not usage.cached:
                 usage.money = self.model.price(usage)
             self.tally.usage.add(usage)
-            answer = read_answer(completion.text)
-            self.trace.write("model.call", "panel", {"prompt": messages, "text": completion.text}, (), usage)
+            text = completion.text
+            answer = read_answer(text)
+            self.trace.write("model.call", "panel", {"prompt": messages, "text": text}, (), usage)
             if answer is not None:
-                return answer
+                return Reply(text, answer, attempt + 1)
             self.tally.unread["no answer"] += 1
-        return None
+        return Reply(text, None, self.attempts)
 
 
 _NUMBER: dict[bool | None, int] = {True: 1, False: 0, None: -1}

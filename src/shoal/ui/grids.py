@@ -12,8 +12,8 @@ from nicegui import ui
 
 from shoal.runs.plots import PALETTE
 from shoal.ui.charts import Rows, as_csv, chart
-from shoal.ui.claims import number
 from shoal.ui.layout import text
+from shoal.ui.wording import number
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -82,6 +82,16 @@ def router(workspace: Workspace) -> APIRouter:
         responses={403: {"model": Problem}, 404: {"model": Problem}, 409: {"model": Problem}},
     )
 
+    _add_systems(api)
+    _add_runs(api, workspace)
+    _add_contents(api, workspace)
+    _add_control(api, workspace)
+    return api
+
+
+def _add_systems(api: APIRouter) -> None:
+    """The catalogue."""
+
     @api.get("/systems")
     def systems() -> Any:
         """The catalogue, with the verdicts of the committed standard runs."""
@@ -92,18 +102,16 @@ def router(workspace: Workspace) -> APIRouter:
         """A system with its claims, experiments and settings."""
         return Answer(system_document(find_study(name)))
 
+
+def _add_runs(api: APIRouter, workspace: Workspace) -> None:
+    """What runs there are, and how they went."""
+
     @api.get("/runs")
     def runs(
         start: Annotated[int, Query(ge=0, le=10**9)] = 0, count: Annotated[int, Query(ge=1, le=10_000)] = 1000
     ) -> Any:
         """The runs, newest first."""
         return Answer([run_row(folder) for folder in workspace.runs()[start : start + count]])
-
-    @api.post("/runs", status_code=202)
-    def start(launch: Launch) -> Any:
-        """Start a run of a system in a process of its own."""
-        job = workspace.launch(launch.system, launch.size, launch.seeds, launch.model, launch.settings)
-        return Answer({"process": job.process.pid}, status_code=202)
 
     @api.get("/runs/{run}")
     def run(run: RunId) -> Any:
@@ -115,6 +123,15 @@ def router(workspace: Workspace) -> APIRouter:
         """How far a run is."""
         folder = workspace.run(run)
         return Answer({"status": folder.status(), **progress(folder)})
+
+    @api.get("/compare")
+    def compare(runs: Annotated[list[str], Query(min_length=2, max_length=20)]) -> Any:
+        """Differences of the runs from the first one, paired by seed."""
+        return Answer(comparison([(name, results_of(workspace.run(name))) for name in runs]))
+
+
+def _add_contents(api: APIRouter, workspace: Workspace) -> None:
+    """What a run left: measurements, events, pictures."""
 
     @api.get("/runs/{run}/measurements")
     def measurements(run: RunId) -> Any:
@@ -140,10 +157,15 @@ def router(workspace: Workspace) -> APIRouter:
             raise UnknownName("plot", name, names)
         return FileResponse(Path(folder) / name, media_type="image/png")
 
-    @api.get("/compare")
-    def compare(runs: Annotated[list[str], Query(min_length=2, max_length=20)]) -> Any:
-        """Differences of the runs from the first one, paired by seed."""
-        return Answer(comparison([(name, results_of(workspace.run(name))) for name in runs]))
+
+def _add_control(api: APIRouter, workspace: Workspace) -> None:
+    """Starting, stopping and removing runs."""
+
+    @api.post("/runs", status_code=202)
+    def start(launch: Launch) -> Any:
+        """Start a run of a system in a process of its own."""
+        job = workspace.launch(launch.system, launch.size, launch.seeds, launch.model, launch.settings)
+        return Answer({"process": job.process.pid}, status_code=202)
 
     @api.post("/runs/{run}/stop")
     def stop(run: RunId) -> Any:
@@ -161,8 +183,6 @@ def router(workspace: Workspace) -> APIRouter:
         """Remove a run from disk."""
         workspace.delete(run)
         return Answer({"deleted": run})
-
-    return api
 
 
 def _clean(value: Any) -> Any:

@@ -10,7 +10,7 @@ from typing import Literal
 from nicegui import ui
 from nicegui.elements.mixins.text_element import TextElement
 
-from shoal.stats import Verdict
+from shoal.ui.wording import VERDICT_MARKS
 
 STATIC = Path(__file__).parent / "static"
 STATIC_ADDRESS = "/static-shoal"
@@ -21,14 +21,6 @@ NAVIGATION = (
     ("Populations", "/populations"),
     ("Games", "/games"),
 )
-VERDICT_MARKS: Mapping[str, tuple[str, str]] = {
-    Verdict.REPRODUCED: ("✓", "yes"),
-    Verdict.NOT_REPRODUCED: ("✗", "no"),
-    Verdict.INCONCLUSIVE: ("?", "open"),
-    Verdict.NOT_RUN: ("–", "none"),
-}
-"""Sign and CSS class: never colour alone."""
-
 THEMES: Mapping[str, bool | None] = {"auto": None, "light": False, "dark": True}
 THEME_COOKIE = "shoal_theme"
 

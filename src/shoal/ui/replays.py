@@ -17,6 +17,7 @@ from fastapi.responses import Response
 from shoal.errors import InputError, UnknownName
 from shoal.ui.charts import as_csv
 from shoal.ui.interface import Answer, Problem, Route
+from shoal.ui.recordings import about, checked, frames, observations, of_training
 from shoal.ui.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -102,15 +103,7 @@ class Shelf:
 
     def from_run(self, name: str, episode: int) -> tuple[str, Recording]:
         """An episode of a training's trace. Raises InputError or UnknownName."""
-        from shoal.marl.checkpoints import read
-        from shoal.marl.episodes import trace_key
-        from shoal.marl.frames import retraced
-
-        steps = traced_steps(self.workspace, name)
-        if not steps:
-            raise InputError("run", name, "It holds no episodes of a world; trainings do.")
-        world = read(self.workspace.run(name).path).world
-        recording = retraced(world, steps, episode, trace_key(int(steps[0].get("seed", 0))))
+        recording = of_training(self.workspace.run(name).path, traced_steps(self.workspace, name), episode)
         return self.keep(f"{name}/{episode}", recording), recording
 
     def _seat(self, name: str) -> str:
@@ -144,32 +137,6 @@ def traced_steps(workspace: Workspace, name: str) -> list[dict[str, Any]]:
     return [event.payload for event in workspace.trace(name).events if event.kind == "world.step"]
 
 
-def about(recording: Recording) -> dict[str, Any]:
-    """What the page must know before the first frame."""
-    from shoal.worlds.picture import colour_of
-
-    return {
-        "world": recording.world.name,
-        "steps": len(recording.frames) - 1,
-        "agents": [
-            {"name": name, "seat": seat, "colour": colour_of(i)}
-            for i, (name, seat) in enumerate(zip(recording.world.agents, recording.seats, strict=True))
-        ],
-    }
-
-
-def frames(recording: Recording, start: int, count: int) -> list[dict[str, Any]]:
-    """Some frames: the picture's shapes, what was done and said in each, and what it had brought."""
-    returns = recording.returns
-    return [_frame(recording, t, returns[t]) for t in range(start, min(start + count, len(recording.frames)))]
-
-
-def observations(recording: Recording, time: int) -> list[str]:
-    """What each agent observes at that time, in words. Raises InputError for a time that is not in it."""
-    world, state = recording.world, recording.frames[_checked(recording, time)].state
-    return [world.describe(state, i) for i in range(world.agent_count)]
-
-
 def router(workspace: Workspace) -> APIRouter:
     """The interface to the recordings on the shelf, for the page's own script."""
     api = APIRouter(route_class=Route, default_response_class=Answer, responses={404: {"model": Problem}})
@@ -200,7 +167,7 @@ def router(workspace: Workspace) -> APIRouter:
         from shoal.worlds.picture import to_svg
 
         recording = shelf.find(key)
-        drawn = recording.world.draw(recording.frames[_checked(recording, time)].state)
+        drawn = recording.world.draw(recording.frames[checked(recording, time)].state)
         return Response(to_svg(drawn, 800), media_type="image/svg+xml")
 
     @api.get("/replays/{key}/rows.csv")
@@ -233,42 +200,6 @@ def write_moves(moves: Sequence[Sequence[Any]]) -> str:
 
 def _numbers(text: str) -> int | list[float]:
     return [int(part) / 1000 for part in text.split(":")[:-1]] if ":" in text else int(text)
-
-
-def _frame(recording: Recording, time: int, returns: Any) -> dict[str, Any]:
-    frame, last = recording.frames[time], time >= len(recording.actions)
-    drawn = recording.world.draw(frame.state)
-    talk = None if last else recording.talk[time]
-    return {
-        "bounds": [float(x) for x in drawn.bounds],
-        "caption": drawn.caption,
-        "shapes": [_shape(shape) for shape in drawn.shapes],
-        "alive": frame.alive.tolist(),
-        "reward": frame.reward.tolist(),
-        "returns": returns.tolist(),
-        "metrics": frame.metrics,
-        "over": frame.over,
-        "actions": None if last else recording.said(time),
-        "talk": talk
-        and {
-            "message": talk.message.T.tolist(),
-            "sent": talk.sent.tolist(),
-            "weight": None if talk.weight is None else talk.weight.tolist(),
-        },
-    }
-
-
-def _shape(s: Any) -> list[Any]:
-    x, y, size = (round(float(v), 4) for v in (s.x, s.y, s.size))
-    to = (None, None) if s.to is None else (round(float(s.to[0]), 4), round(float(s.to[1]), 4))
-    tall = None if s.height is None else round(float(s.height), 4)
-    return [s.kind, x, y, size, s.colour, s.text, *to, tall, round(float(s.opacity), 3)]
-
-
-def _checked(recording: Recording, time: int) -> int:
-    if time >= len(recording.frames):
-        raise InputError("time", time, f"The episode has {len(recording.frames) - 1} steps.")
-    return time
 
 
 def _is_model(seat: str) -> bool:

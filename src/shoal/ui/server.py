@@ -17,7 +17,7 @@ from nicegui import ui
 
 from shoal.errors import InputError
 from shoal.studies.catalogue import catalogue
-from shoal.ui import replays, trace_interface
+from shoal.ui import diagnosis_interface, replays, trace_interface
 from shoal.ui.access import Access, Guard
 from shoal.ui.interface import router
 from shoal.ui.layout import STATIC, STATIC_ADDRESS
@@ -59,8 +59,8 @@ def build(workspace: Workspace, access: Access) -> FastAPI:
         title="shoal", version=shoal_version(), docs_url=None, redoc_url=None, openapi_url="/api/openapi.json"
     )
     application.include_router(router(workspace), prefix="/api")
-    application.include_router(trace_interface.router(workspace), prefix="/api")
-    application.include_router(replays.router(workspace), prefix="/api")
+    for part in (trace_interface, diagnosis_interface, replays):
+        application.include_router(part.router(workspace), prefix="/api")
     background.process_pool_start_method = "spawn"  # a forked server would take its threads' locks with it
     nicegui_app.add_static_files(STATIC_ADDRESS, STATIC)
     for address, page in PAGES.items():

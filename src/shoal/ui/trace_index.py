@@ -226,12 +226,16 @@ def trace_files(workspace: Workspace, run: str = "", file: str = "") -> tuple[Pa
         raise InputError("trace", run or "", "Name a run or a file, one of them.")
     if file:
         return (_inside(workspace, file),)
-    folder = workspace.run(run).path
-    merged = folder / "events.jsonl"
-    found = (merged,) if merged.is_file() else tuple(sorted((folder / "events").glob("*.jsonl")))
+    found = event_files(workspace.run(run).path)
     if not found:
         raise InputError("run", run, "It has written no events.")
     return found
+
+
+def event_files(folder: Path) -> tuple[Path, ...]:
+    """The files of a run's folder that hold its events; none where it has written none."""
+    merged = folder / "events.jsonl"
+    return (merged,) if merged.is_file() else tuple(sorted((folder / "events").glob("*.jsonl")))
 
 
 def _inside(workspace: Workspace, name: str) -> Path:
@@ -261,6 +265,11 @@ def foreign_files(workspace: Workspace, most: int = 200) -> list[str]:
 
 @lru_cache(maxsize=3)
 def _index(paths: tuple[Path, ...], changed: tuple[float, ...]) -> TraceIndex:
+    return read_index(paths)
+
+
+def read_index(paths: Sequence[Path]) -> TraceIndex:
+    """The index of what some files hold, in any format that can be imported. Raises InputError."""
     from shoal.traces.importers import import_trace
 
     read = [import_trace(path) for path in paths]

@@ -15,7 +15,7 @@ from shoal.ui.grids import plane
 from shoal.ui.layout import text
 
 if TYPE_CHECKING:
-    from shoal.games.dynamics.replicator import Course
+    from shoal.games.dynamics.course import Course
     from shoal.games.game import Game
     from shoal.games.normal_form import NormalForm
 

@@ -9,9 +9,9 @@ import numpy as np
 from nicegui import ui
 
 from shoal.ui.charts import as_csv
-from shoal.ui.claims import number
 from shoal.ui.grids import heat_map
 from shoal.ui.layout import facts, text
+from shoal.ui.wording import number
 
 if TYPE_CHECKING:
     from shoal.games.game import Game

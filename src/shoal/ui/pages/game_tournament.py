@@ -9,9 +9,9 @@ from nicegui import ui
 
 from shoal.errors import InputError, ShoalError
 from shoal.ui.background import in_thread
-from shoal.ui.claims import estimate
 from shoal.ui.grids import heat_map
 from shoal.ui.layout import empty, text
+from shoal.ui.wording import interval
 from shoal.ui.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -155,12 +155,7 @@ def _shown(found: CrossPlay) -> None:
                 with ui.element("tr"):
                     text("th", names[k]).props('scope="row"')
                     for column in columns.values():
-                        text("td", _interval(column[k])).classes("number")
-
-
-def _interval(e: Any) -> str:
-    known = abs(e.low) < float("inf") and abs(e.high) < float("inf")
-    return estimate({"estimate": e.value, "ci_low": e.low if known else None, "ci_high": e.high if known else None})
+                        text("td", interval(column[k])).classes("number")
 
 
 def _whole(field: str, value: float | None) -> int:

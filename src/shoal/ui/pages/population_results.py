@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,95 +13,56 @@ from nicegui import ui
 from shoal.runs.folder import RunFolder
 from shoal.ui.background import in_thread
 from shoal.ui.charts import chart, curves, interval_bars
-from shoal.ui.claims import estimate
 from shoal.ui.grids import heat_map, picture, plane
 from shoal.ui.layout import empty, facts, text
+from shoal.ui.population_runs import AS_SET, WHAT_IF, moving, said, shares, totals
+from shoal.ui.wording import estimate, interval
 
 if TYPE_CHECKING:
     from shoal.populations import Simulation
-    from shoal.stats import Estimate
 
-AS_SET, WHAT_IF = "as set", "what if"
-"""Names of the arms, as in kept runs."""
 MOST_CURVES = 12
+MOST_REPLIES = 60
+LONGEST_REPLY = 600
 CHARTED = ("series.png", "fit.png", "surface.png", "sensitivity.png")
 """Pictures of kept runs that the page draws anew from their data, or shows elsewhere."""
 
 
-def simulation_of(folder: RunFolder) -> tuple[Simulation | None, Simulation | None]:
-    """The arms of a kept run, from its series; None for what it does not hold."""
-    import polars as pl
-
-    from shoal.populations import make_model
-    from shoal.populations.simulation import Simulation
-
-    path = folder.path / "series.parquet"
-    if not path.is_file():
-        return None, None
-    summary = folder.info["summary"]
-    settings = {name: value for name, value in summary["settings"].items() if value is not None}
-    model = make_model(summary["model"], **settings)
-    frame = pl.read_parquet(path)
-    if "arm" not in frame.columns:
-        frame = frame.with_columns(arm=pl.lit(AS_SET))
-    arms = {}
-    for arm in frame["arm"].unique(maintain_order=True).to_list():
-        own = frame.filter(pl.col("arm") == arm).sort("seed", "step")
-        seeds = own["seed"].unique(maintain_order=True).to_list()
-        names = [name for name in own.columns if name not in ("arm", "seed", "step")]
-        series = {name: own[name].to_numpy().reshape(len(seeds), -1).astype(np.float64) for name in names}
-        arms[arm] = Simulation(model, {}, tuple(seeds), series)
-    return arms.get(AS_SET), arms.get(WHAT_IF)
-
-
 def outcome(plain: Simulation, what_if: Simulation | None, changed: Mapping[str, Any]) -> None:
     """Totals with differences, and a figure for each series."""
-    names = [name for name, x in plain.series.items() if x.ndim == 2]
-    moving = [n for n in names if plain.series[n].any() or (what_if is not None and what_if.series[n].any())]
-    said = ", ".join(f"{name} = {value}" for name, value in changed.items())
-    text("h2", f"What if {said}?" if what_if is not None else "What came out")
+    shown = moving(plain, what_if)
+    words = ", ".join(f"{name} = {value}" for name, value in changed.items())
+    text("h2", f"What if {words}?" if what_if is not None else "What came out")
     count = len(plain.seeds)
     text(
         "p",
         f"Means over {count} runs with 95% intervals; of flows the sum over steps, of levels the last value."
         + (" The arms share their random numbers, so differences are paired by run." if what_if is not None else ""),
     ).classes("small quiet")
-    _totals(plain, what_if, names)
+    _totals(plain, what_if)
     text("h2", "Curves")
     text("p", f"Median of {count} runs; the band is 5 to 95%.").classes("small quiet")
     with ui.element("div").classes("columns"):
-        for name in moving[:MOST_CURVES]:
+        for name in shown[:MOST_CURVES]:
             _curve(name, plain, what_if)
-    if len(moving) > MOST_CURVES:
-        text("p", f"{len(moving) - MOST_CURVES} more series are in the run's Parquet file.").classes("small quiet")
+    if len(shown) > MOST_CURVES:
+        text("p", f"{len(shown) - MOST_CURVES} more series are in the run's Parquet file.").classes("small quiet")
 
 
-def _totals(plain: Simulation, what_if: Simulation | None, names: Sequence[str]) -> None:
+def _totals(plain: Simulation, what_if: Simulation | None) -> None:
     """One row for each series."""
-    from shoal.stats import paired_difference
-
-    heads = ["Series", "As set"] + (["What if", "Difference"] if what_if is not None else ["Peak", "Peak at step"])
+    heads, rows = totals(plain, what_if)
     region = ui.element("div").classes("table-wrap").props('tabindex="0" role="region" aria-label="Totals"')
     with region, ui.element("table").classes("plain"):
         with ui.element("thead"), ui.element("tr"):
             for place, head in enumerate(heads):
                 text("th", head).props('scope="col"').classes("number" if place else "")
         with ui.element("tbody"):
-            for name in names:
-                cells = [plain.total(name)]
-                if what_if is None:
-                    cells += [*plain.peak(name)]
-                else:
-                    cells += [what_if.total(name), paired_difference(what_if.outcome(name), plain.outcome(name))]
+            for name, cells in rows:
                 with ui.element("tr"):
                     text("th", name).props('scope="row"')
                     for cell in cells:
-                        text("td", _interval(cell)).classes("number")
-
-
-def _interval(e: Estimate) -> str:
-    known = np.isfinite(e.low) and np.isfinite(e.high)
-    return estimate({"estimate": e.value, "ci_low": e.low if known else None, "ci_high": e.high if known else None})
+                        text("td", interval(cell)).classes("number")
 
 
 def _curve(name: str, plain: Simulation, what_if: Simulation | None) -> None:
@@ -229,6 +190,9 @@ def told(folder: RunFolder, summary: Mapping[str, Any]) -> None:
     answers = folder.path / "answers.parquet"
     if answers.is_file():
         _answers(answers)
+    replies = folder.path / "replies.parquet"
+    if replies.is_file():
+        _replies(replies)
     if "sensitivity" in summary:
         _sensitivity(summary["sensitivity"])
     for path in sorted(folder.path.glob("*.png")):
@@ -247,21 +211,30 @@ def _behaviour(document: Mapping[str, Any]) -> None:
 
 def _answers(path: Path) -> None:
     """Share of readable answers that said yes, by archetype and week."""
-    import polars as pl
-
-    frame = pl.read_parquet(path)
-    counts = {"arm", "seed", "week", "action", "archetype", "people", "yes", "read", "share"}
-    people = [name for name in frame.columns if name not in counts]
     text("h2", "Answers of the archetypes")
-    for (action,), own in frame.group_by("action", maintain_order=True):
-        who = own.with_columns(who=pl.concat_str([pl.col(n).cast(pl.String) for n in people], separator=", "))
-        table = who.group_by("who", "week", maintain_order=True).agg(pl.col("yes").sum(), pl.col("read").sum())
-        weeks, kinds = sorted(set(table["week"])), list(dict.fromkeys(table["who"]))[:40]
-        shares = {(w, k): y / r if r else None for k, w, y, r in table.rows()}
-        shown = [[shares.get((week, kind)) for week in weeks] for kind in kinds]
+    for asked in shares(path):
+        names = ("week", "archetype", "share")
         heat_map(
-            f"Share that says yes: {action}", [str(w) for w in weeks], kinds, shown, ("week", "archetype", "share")
+            f"Share that says yes: {asked.action}", [str(w) for w in asked.weeks], asked.kinds, asked.values, names
         )
+
+
+def _replies(path: Path) -> None:
+    """What they said, word for word."""
+    rows, count = said(path, MOST_REPLIES)
+    text("h3", "What they said")
+    if count > len(rows):
+        text("p", f"{len(rows)} of {count:,} different ones; the run's replies.parquet has all.").classes("small quiet")
+    region = ui.element("div").classes("table-wrap").props('tabindex="0" role="region" aria-label="Replies"')
+    with region, ui.element("table").classes("plain"):
+        with ui.element("thead"), ui.element("tr"):
+            for head in rows[0] if rows else ():
+                text("th", head.capitalize()).props('scope="col"')
+        with ui.element("tbody"):
+            for row in rows:
+                with ui.element("tr"):
+                    for value in row.values():
+                        text("td", str(value)[:LONGEST_REPLY])
 
 
 def _sensitivity(document: Mapping[str, Any]) -> None:

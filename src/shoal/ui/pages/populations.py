@@ -13,7 +13,8 @@ from shoal.runs.folder import RunFolder
 from shoal.ui.background import in_thread
 from shoal.ui.forms import SchemaForm
 from shoal.ui.layout import empty, facts, frame, text
-from shoal.ui.pages.population_results import calibration, outcome, pictures, simulation_of, told
+from shoal.ui.pages.population_results import calibration, outcome, pictures, told
+from shoal.ui.population_runs import simulation_of
 from shoal.ui.progress import follow
 from shoal.ui.workspace import Workspace, assignments
 

@@ -13,10 +13,11 @@ from shoal.studies.catalogue import catalogue
 from shoal.traces import divergence_by_agent, first_divergence
 from shoal.ui import live_curves
 from shoal.ui.charts import as_csv, interval_bars
-from shoal.ui.claims import claims_table, estimate
+from shoal.ui.claims import claims_table
 from shoal.ui.documents import comparison, means, results_of, run_document, run_row
 from shoal.ui.layout import button, empty, facts, frame, text, verdict
 from shoal.ui.progress import progress_bar
+from shoal.ui.wording import estimate
 from shoal.ui.workspace import Workspace
 
 COLUMNS = (

@@ -87,7 +87,7 @@ def _card(row: Document) -> None:
 
 def verdict_mark(value: str) -> str:
     """The sign of a verdict."""
-    from shoal.ui.layout import VERDICT_MARKS
+    from shoal.ui.wording import VERDICT_MARKS
 
     return VERDICT_MARKS.get(value, ("–", "none"))[0]
 

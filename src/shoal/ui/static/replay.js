@@ -1,5 +1,5 @@
 // The replay of an episode: the picture on a canvas, what the agents do, say and get, and the controls.
-// Frames come from the server in pieces; whatever they say is shown as text.
+// Frames come from a source in pieces; whatever they say is shown as text.
 const shoalReplays = {};
 const PIECE = 40;
 const STEPS_A_SECOND = 4;
@@ -9,7 +9,7 @@ function shoalReplay(host, key) {
   const root = document.getElementById(host);
   if (!root) return;
   shoalReplays[host]?.pause();
-  shoalReplays[host] = new Replay(root, key);
+  shoalReplays[host] = new Replay(root, new ServedReplay(key));
 }
 
 // A live episode has gone on: show its newest moment.
@@ -17,20 +17,39 @@ function shoalReplayGoesOn(host) {
   shoalReplays[host]?.open(true);
 }
 
-function make(tag, properties = {}, children = []) {
-  const element = document.createElement(tag);
-  for (const [name, value] of Object.entries(properties)) {
-    if (name in element) element[name] = value;
-    else element.setAttribute(name, value);
+// Where frames come from: the server, which holds the recording. In a report they are embedded (report.js).
+class ServedReplay {
+  constructor(key) {
+    this.address = `/api/replays/${encodeURIComponent(key)}`;
+    this.rows = `${this.address}/rows.csv`;
   }
-  element.append(...children);
-  return element;
+
+  about() {
+    return this.json("");
+  }
+
+  frames(start, count) {
+    return this.json(`/frames?start=${start}&count=${count}`);
+  }
+
+  observations(time) {
+    return this.json(`/observations/${time}`);
+  }
+
+  picture(time) {
+    return `${this.address}/frames/${time}.svg`;
+  }
+
+  async json(what) {
+    const answer = await fetch(this.address + what);
+    return answer.ok ? answer.json() : null;
+  }
 }
 
 class Replay {
-  constructor(root, key) {
+  constructor(root, source) {
     this.root = root;
-    this.address = `/api/replays/${encodeURIComponent(key)}`;
+    this.source = source;
     this.frames = [];
     this.pending = {};
     this.time = 0;
@@ -42,12 +61,12 @@ class Replay {
   }
 
   async open(last) {
-    const answer = await fetch(this.address);
-    if (!answer.ok) {
+    const about = await this.source.about();
+    if (!about) {
       this.root.replaceChildren(make("p", { className: "problem", textContent: "The recording is gone; record it again." }));
       return;
     }
-    this.about = await answer.json();
+    this.about = about;
     if (!this.canvas) this.build();
     // The last frame of a live episode learns only later what was done in it.
     if (last) this.frames.length = Math.max(0, this.frames.length - 1);
@@ -90,7 +109,7 @@ class Replay {
     const saves = make("p", { className: "small saves-links" }, [
       make("button", { type: "button", textContent: "Frame as PNG", onclick: () => this.save() }), " ",
       (this.svg = make("a", { textContent: "Frame as SVG", download: "" })), " ",
-      make("a", { textContent: "Episode as CSV", href: `${this.address}/rows.csv`, download: "" }),
+      make("a", { textContent: "Episode as CSV", href: this.source.rows, download: `${this.about.world}.csv` }),
     ]);
     this.root.replaceChildren(
       make("div", { className: "replay-picture" }, [this.canvas, this.caption, controls, this.status, saves]),
@@ -138,8 +157,7 @@ class Replay {
   async piece(time) {
     const start = this.frames[time] ? null : time;
     if (start === null) return;
-    const answer = await fetch(`${this.address}/frames?start=${start}&count=${PIECE}`);
-    const found = await answer.json();
+    const found = (await this.source.frames(start, PIECE)) ?? [];
     found.forEach((frame, k) => { this.frames[start + k] = frame; });
   }
 
@@ -155,7 +173,8 @@ class Replay {
     this.slider.value = time;
     this.paint(frame);
     this.caption.textContent = frame.caption;
-    this.svg.href = `${this.address}/frames/${time}.svg`;
+    this.svg.href = this.source.picture(time);
+    this.svg.download = `${this.about.world}-step-${time}.svg`;
     const facts = Object.entries(frame.metrics).map(([name, value]) => `${name.replaceAll("_", " ")} ${digits(value)}`);
     this.status.textContent = [`Step ${time} of ${this.about.steps}${frame.over ? ", the end" : ""}`, ...facts].join(" · ");
     this.canvas.setAttribute("aria-label", `${this.about.world} at step ${time} of ${this.about.steps}. ${frame.caption}`);
@@ -173,8 +192,8 @@ class Replay {
     clearTimeout(this.waiting);
     this.waiting = setTimeout(async () => {
       const time = this.time;
-      const answer = await fetch(`${this.address}/observations/${time}`);
-      if (answer.ok && time === this.time) this.observed.textContent = (await answer.json())[this.watched];
+      const seen = await this.source.observations(time);
+      if (seen && time === this.time) this.observed.textContent = seen[this.watched];
     }, 120);
   }
 

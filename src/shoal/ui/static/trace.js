@@ -1,8 +1,33 @@
-// Lanes of a trace on a canvas. The server sends windows of bounded size: counts zoomed out, single events zoomed in.
+// Lanes of a trace on a canvas. A source answers what a window shows: counts zoomed out, single events zoomed in. On the
+// page it is the server, which holds the trace; in a report it is the trace embedded there (trace_windows.js).
 // Everything that comes from a trace is drawn with fillText or set as textContent, never as HTML.
 "use strict";
 
 const shoalTraces = {};
+
+class ServedTrace {
+  constructor(query) {
+    this.query = query;
+    this.bytes = 0;
+  }
+
+  async lanes(asked, signal) {
+    const query = new URLSearchParams(this.query);
+    for (const [name, value] of Object.entries(asked)) {
+      for (const one of [value].flat()) if (one !== null && one !== "") query.append(name, one);
+    }
+    let answer, text;
+    try {
+      answer = await fetch(`/api/trace/lanes?${query}`, { signal });
+      text = await answer.text();
+    } catch (error) {
+      throw error.name === "AbortError" ? error : new Error("The server does not answer.");
+    }
+    if (!answer.ok) throw new Error(JSON.parse(text).error ?? "The window could not be read.");
+    this.bytes = text.length;
+    return JSON.parse(text);
+  }
+}
 
 class ShoalTrace {
   static ANCESTOR = 1;
@@ -13,10 +38,10 @@ class ShoalTrace {
   static LIGHT = { ancestor: "#0072b2", descendant: "#007a59", path: "#b84a00", match: "#7a5600", plain: "#6b7580" };
   static DARK = { ancestor: "#56b4e9", descendant: "#35c79b", path: "#ff8c42", match: "#f0c65a", plain: "#8b96a1" };
 
-  constructor(canvas, status, query) {
+  constructor(canvas, status, source) {
     this.canvas = canvas;
     this.status = status;
-    this.query = query;
+    this.source = source;
     this.view = { axis: "step", start: null, end: null };
     this.lit = { event: null, path: [], find: "" };
     this.filter = { part: "", agents: [], kinds: [], text: "" };
@@ -27,42 +52,27 @@ class ShoalTrace {
     new MutationObserver(() => this.draw()).observe(document.body, { attributes: true, attributeFilter: ["class"] });
   }
 
-  // --- what is asked of the server ---
+  // --- what is asked of the source ---
 
-  address() {
-    const asked = new URLSearchParams(this.query);
-    const { axis, start, end } = this.view;
-    asked.set("axis", axis);
-    if (start !== null) asked.set("start", start);
-    if (end !== null) asked.set("end", end);
-    asked.set("bins", Math.max(20, Math.min(300, Math.round(this.width() / 4))));
-    for (const name of ["part", "text"]) if (this.filter[name]) asked.set(name, this.filter[name]);
-    for (const name of ["agents", "kinds"]) for (const value of this.filter[name]) asked.append(name, value);
-    if (this.lit.event !== null) asked.set("event", this.lit.event);
-    for (const position of this.lit.path) asked.append("path", position);
-    if (this.lit.find) asked.set("find", this.lit.find);
-    return `/api/trace/lanes?${asked}`;
+  asked() {
+    const bins = Math.max(20, Math.min(300, Math.round(this.width() / 4)));
+    return { ...this.view, bins, ...this.filter, ...this.lit };
   }
 
   async load(reveal = false) {
     this.waiting?.abort();
-    const waiting = (this.waiting = new AbortController());
-    let text;
+    const { signal } = (this.waiting = new AbortController());
+    let shown;
     try {
-      const answer = await fetch(this.address(), { signal: waiting.signal });
-      text = await answer.text();
-      if (!answer.ok) {
-        this.status.textContent = JSON.parse(text).error ?? "The window could not be read.";
-        return;
-      }
+      shown = await this.source.lanes(this.asked(), signal);
     } catch (error) {
-      if (error.name !== "AbortError") this.status.textContent = "The server does not answer.";
+      if (error.name !== "AbortError") this.status.textContent = error.message;
       return;
     }
-    if (waiting.signal.aborted) return;
-    const shown = (this.shown = JSON.parse(text));
+    if (signal.aborted) return;
+    this.shown = shown;
     const items = (shown.events ?? shown.cells).length;
-    this.last = { form: shown.form, items, bytes: text.length, requests: this.last.requests + 1 };
+    this.last = { form: shown.form, items, bytes: this.source.bytes, requests: this.last.requests + 1 };
     [this.view.start, this.view.end] = [shown.start, shown.end];
     if (reveal && shown.chosen && (shown.chosen[1] < shown.start || shown.chosen[1] > shown.end)) {
       const half = (shown.end - shown.start) / 2;
@@ -411,6 +421,6 @@ class ShoalTrace {
 function shoalTrace(id, status, query, changes) {
   const [canvas, words] = [getHtmlElement(id), getHtmlElement(status)];
   if (!canvas || !words) return;
-  const trace = (shoalTraces[id] = new ShoalTrace(canvas, words, query));
+  const trace = (shoalTraces[id] = new ShoalTrace(canvas, words, new ServedTrace(query)));
   trace.set(changes, true);
 }
