@@ -28,6 +28,7 @@ from shoal.populations.sensitivity import sensitivity, slope_by_agent
 from shoal.runs.seeds import derive
 
 TRUE = {"reproduction": 3.0, "initial": 0.02}
+POINTS = ("gradient", "cma-es", "random")  # searches for one best point; posteriors are tested by themselves
 EXAMPLES = Path(__file__).parents[1] / "examples"
 SPARSE = {"workplace": 0.0, "school": 0.0, "others": 3.0}  # few ties: quick to compile
 RANGES = {"reproduction": (0.5, 8.0), "initial": (5e-3, 0.2)}
@@ -96,10 +97,10 @@ def town() -> tuple[Any, Any, np.ndarray]:
 def fits(town: tuple[Any, Any, np.ndarray]) -> dict[str, Any]:
     model, population, cases = town
     problem = objective(model, {"cases": cases}, RANGES, population=population)
-    return {method: search(problem, method, 60, 2) for method in METHODS}
+    return {method: search(problem, method, 60, 2) for method in POINTS}
 
 
-@pytest.mark.parametrize("method", list(METHODS))
+@pytest.mark.parametrize("method", POINTS)
 def test_planted_parameters_of_a_town_are_found(fits: dict[str, Any], method: str) -> None:
     fit = fits[method]
     problem = fit.objective
@@ -137,9 +138,9 @@ def test_calls_are_counted_where_they_are_made(monkeypatch: pytest.MonkeyPatch) 
         monkeypatch.setattr(kind, name, counted(getattr(kind, name)))
     for method in METHODS:
         made.clear()
-        fit = search(problem, method, 21, 2)
+        fit = search(problem, method, 81, 2)
         assert sum(made) == fit.calls + fit.judging
-        assert fit.calls == 20
+        assert fit.calls == 80
 
 
 def test_the_same_root_gives_the_same_fit() -> None:

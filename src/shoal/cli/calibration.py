@@ -25,7 +25,10 @@ if TYPE_CHECKING:
     from shoal.populations.streams import Streams
     from shoal.runs.folder import RunFolder
 
-METHODS_HELP = "gradient, cma-es, random, or calibnn: a network that reads the data and gives a value for each week."
+METHODS_HELP = (
+    "gradient, cma-es or random: a best point; variational or abc: a posterior; "
+    "calibnn: a network that reads the data and gives a value for each week."
+)
 
 
 def calibrate(
@@ -43,6 +46,9 @@ def calibrate(
     people: Annotated[float | None, typer.Option(help="People whom the data count; scaled to the agents.")] = None,
     scale: Annotated[
         list[str] | None, typer.Option(help="series=FACTOR: 10 for cases of which one in ten is reported.")
+    ] = None,
+    temperature: Annotated[
+        float | None, typer.Option(help="Of the loss, for variational; found from runs if not given.")
     ] = None,
     set: SetOption = None,
     surface: Annotated[bool, typer.Option(help="Loss over the first two free numbers.")] = True,
@@ -64,7 +70,7 @@ def calibrate(
     with console.progress_bar(f"calibrate {model}", quiet=json) as progress:
         fit = engine.calibrate(
             chosen, observed, method, ranges, calls, seeds,
-            root=root_seed, fixed=fixed, world=root_seed, progress=progress,
+            root=root_seed, fixed=fixed, world=root_seed, temperature=temperature, progress=progress,
         )  # fmt: skip
         found = _intervals(fit, progress) if intervals else None
         over = _surface(fit, progress) if surface else None
@@ -80,10 +86,11 @@ def calibrate(
 
 
 def _intervals(fit: Calibration, progress: Callable[[int, int, str], None]) -> list[Interval] | None:
-    """Of free numbers, if there are not too many; of a network none."""
+    """Of free numbers, if there are not too many; read from a posterior, if there is one; of a network none."""
     from shoal.populations import identification
 
-    if not 0 < len(identification.labels(fit)) <= identification.MOST:
+    numbers = len(identification.labels(fit))
+    if not numbers or (fit.posterior is None and numbers > identification.MOST):
         return None
     return identification.intervals(fit, progress=lambda done, total: progress(done, total, "intervals"))
 
@@ -137,6 +144,8 @@ def _document(fit: Calibration, found: list[Interval] | None) -> dict[str, Any]:
         "judging_calls": fit.judging,
         "seconds": round(fit.seconds, 3),
     }
+    if fit.posterior is not None:
+        document["posterior"] = {"prior": fit.posterior.prior, **fit.posterior.facts}
     if found is not None:
         document["intervals"] = [
             {"name": i.name, "value": i.value, "low": i.low, "high": i.high, "covers": i.covers, "note": i.note}
@@ -146,11 +155,13 @@ def _document(fit: Calibration, found: list[Interval] | None) -> dict[str, Any]:
 
 
 def _write(folder: Path, fit: Calibration, runs: Simulation, over: Surface | None) -> None:
-    """Trace, runs at the best values and surface as Parquet; fit and surface as pictures."""
+    """Trace, posterior, runs at the best values and surface as Parquet; fit and surface as pictures."""
     import numpy as np
     import polars as pl
 
     fit.frame().write_parquet(folder / "trace.parquet")
+    if fit.posterior is not None:
+        fit.posterior.frame(fit.objective).write_parquet(folder / "posterior.parquet")
     runs.frame().write_parquet(folder / "series.parquet")
     _draw_fit(fit, runs, folder / "fit.png")
     if over is None:
@@ -218,6 +229,7 @@ def _number(fit: Calibration, label: str) -> float:
 
 def _tell(document: dict[str, Any], seconds: float) -> None:
     given = {i["name"]: i for i in document.get("intervals", [])}
+    posterior = document.get("posterior")
     rows = []
     for name, value in document["values"].items():
         several = isinstance(value, list)
@@ -225,10 +237,15 @@ def _tell(document: dict[str, Any], seconds: float) -> None:
             label = f"{name}[{k}]" if several else name
             known = given.get(label)
             reach = f"[{known['low']:.4g}, {known['high']:.4g}]" if known else ""
-            rows.append([label, f"{number:.4g}", reach, known["note"] if known else ""])
+            middle = [f"{known['value']:.4g}" if known else ""] if posterior else []
+            rows.append([label, f"{number:.4g}", *middle, reach, known["note"] if known else ""])
     first, last = document["window"]
     title = f"{document['model']}: {', '.join(document['fitted'])} from {first} to {last}, by {document['method']}"
-    console.table(title, ["parameter", "best", "95% interval", ""], rows, right=["best"])
+    means = ["mean"] if posterior else []
+    console.table(title, ["parameter", "best", *means, "95% interval", ""], rows, right=["best", *means])
+    if posterior:
+        facts = ", ".join(f"{name.replace('_', ' ')} {x:.4g}" for name, x in posterior.items() if name != "prior")
+        console.out.print(f"Posterior under a prior {posterior['prior']}: {facts}.", markup=False)
     loss = document["loss"]
     text = f"Loss {loss['value']:.4g} [{loss['low']:.4g}, {loss['high']:.4g}] over runs that the search has not seen; "
     console.out.print(f"{text}{document['calls']} simulator calls.", markup=False)

@@ -18,7 +18,9 @@ if TYPE_CHECKING:
 
 
 def private(
-    model: Annotated[str, typer.Argument(help="A decentralised population model: contagion.")] = "contagion",
+    model: Annotated[
+        str, typer.Argument(help="A decentralised population model: contagion or epidemic.")
+    ] = "contagion",
     agents: Annotated[int, typer.Option(help="Number of agents.")] = 2000,
     steps: Annotated[int, typer.Option(help="Steps (days) to simulate.")] = 60,
     seeds: Annotated[int, typer.Option(help="Runs that differ in what chance decides.")] = 1,

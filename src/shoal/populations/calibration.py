@@ -1,12 +1,11 @@
-"""Calibration: parameters whose runs come closest to data, by gradient, by CMA-ES or at random, at equal cost.
+"""Calibration: parameters whose runs come closest to data, or what the data leave plausible, at equal cost.
 
 All methods move the same unbounded weights, are given the same number of simulator calls (one call is one run; a slope
 comes with its run, at several times its time, so ``seconds`` is reported beside ``calls``), and name what they think
 best; the nominees of each are judged on the same fresh runs, which are counted apart.
 
-- ``gradient``: Adam (Kingma and Ba 2015) with clipped slopes through the draws' estimator, fresh keys at each step.
-- ``cma-es``: covariance matrix adaptation (Hansen 2016, arXiv 1604.00772).
-- ``random``: draws from the ranges.
+- ``gradient``, ``cma-es``, ``random``: one best point; see ``shoal.populations.searches``.
+- ``variational``, ``abc``: a posterior, from which intervals are read; see ``variational`` and ``approximate``.
 
 ``calibnn`` as a method is ``gradient`` with a network in place of free numbers: see ``shoal.populations.calibnn``.
 """
@@ -14,27 +13,28 @@ best; the nominees of each are judged on the same fresh runs, which are counted 
 from __future__ import annotations
 
 import functools
-import math
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
-import optax  # type: ignore[import-untyped]
 from jaxtyping import PRNGKeyArray
 from numpy.typing import ArrayLike, NDArray
 
 from shoal.errors import InputError, UnknownName
+from shoal.populations.approximate import Approximation
 from shoal.populations.calibnn import calibnn
 from shoal.populations.model import Facts, Parameters, PopulationModel
 from shoal.populations.objective import Loss, Mode, Objective, objective
 from shoal.populations.parametrisation import Given
+from shoal.populations.posterior import Posterior
 from shoal.populations.rollout import advance, rollout, run_keys
+from shoal.populations.searches import Adaptation, Gradient, RandomSearch, Search
 from shoal.populations.simulation import Simulation, simulate
 from shoal.populations.streams import Streams
+from shoal.populations.variational import Variational
 from shoal.runs.seeds import derive
 from shoal.stats import Estimate, mean
 
@@ -42,125 +42,18 @@ if TYPE_CHECKING:
     import polars as pl
 
 Vector = NDArray[np.float64]
-RATE = 0.15
-"""Adam's first step, in weights, unless the parametrisation has a ``rate``; it falls to a tenth along a cosine."""
-CLIP = 10.0
-"""Largest norm of a slope (GradABM's)."""
-SPREAD = 1.0
-"""First deviation of CMA-ES, in weights."""
 NOMINEES = 3
 """Evaluated weights that are judged besides the search's own centre."""
 JUDGES = 8
 """Runs that judge each nominee."""
 
 
-class Search(Protocol):
-    """A method: asked for weights, told their loss (and slope)."""
-
-    wants_slope: bool
-
-    def ask(self) -> Vector:
-        """Weights to try next [numbers]."""
-
-    def tell(self, tried: Vector, loss: float, slope: Vector | None) -> None:
-        """What they came to."""
-
-    def centre(self) -> Vector:
-        """What the search itself thinks best."""
-
-
-class Gradient:
-    """Adam; its centre is the mean of the last quarter of its steps."""
-
-    wants_slope = True
-
-    def __init__(self, problem: Objective, evaluations: int, seed: int) -> None:
-        self.now = problem.flat(problem.free.start(jax.random.key(seed % 2**32)))
-        rate = optax.cosine_decay_schedule(getattr(problem.free, "rate", RATE), evaluations, 0.1)
-        self.rule = optax.chain(optax.clip_by_global_norm(CLIP), optax.adam(rate))
-        self.memory = self.rule.init(self.now)
-        self.path: list[Vector] = []
-
-    def ask(self) -> Vector:
-        """Where it stands."""
-        return np.asarray(self.now, np.float64)
-
-    def tell(self, tried: Vector, loss: float, slope: Vector | None) -> None:
-        """One step down; a slope that is not finite is passed over."""
-        self.path.append(tried)
-        if slope is not None and np.isfinite(slope).all():
-            change, self.memory = self.rule.update(jnp.asarray(slope, jnp.float32), self.memory)
-            self.now = optax.apply_updates(self.now, change)
-
-    def centre(self) -> Vector:
-        """Mean of the last quarter of its steps."""
-        return np.asarray(np.mean(self.path[-max(1, len(self.path) // 4) :], axis=0))
-
-
-class Adaptation:
-    """CMA-ES; its centre is the mean of its distribution."""
-
-    wants_slope = False
-
-    def __init__(self, problem: Objective, evaluations: int, seed: int) -> None:
-        try:
-            import cmaes
-        except ImportError:
-            raise InputError("method", "cma-es", "Install the package cmaes, or use gradient or random.") from None
-
-        start = np.asarray(problem.flat(problem.free.start(jax.random.key(seed % 2**32))), np.float64)
-        if start.size < 2:  # the package asks for two dimensions or more: the second one is ignored
-            start = np.append(start, 0.0)
-        self.size = problem.size
-        self.engine = cmaes.CMA(mean=start, sigma=SPREAD, seed=seed % 2**31)
-        self.asked: Vector = start
-        self.told: list[tuple[Vector, float]] = []
-
-    def ask(self) -> Vector:
-        """A draw from its distribution."""
-        self.asked = self.engine.ask()
-        return self.asked[: self.size]
-
-    def tell(self, tried: Vector, loss: float, slope: Vector | None) -> None:
-        """Adapts once a generation is complete."""
-        self.told.append((self.asked, loss if math.isfinite(loss) else 1e30))
-        if len(self.told) == self.engine.population_size:
-            self.engine.tell(self.told)
-            self.told = []
-
-    def centre(self) -> Vector:
-        """Mean of its distribution."""
-        return np.asarray(self.engine.mean, np.float64)[: self.size]
-
-
-class RandomSearch:
-    """Draws from the ranges; its centre is the best draw."""
-
-    wants_slope = False
-
-    def __init__(self, problem: Objective, evaluations: int, seed: int) -> None:
-        self.problem = problem
-        self.keys = iter(jax.random.split(jax.random.key(seed % 2**32), evaluations))
-        self.best: tuple[float, Vector] = (math.inf, np.zeros(problem.size))
-
-    def ask(self) -> Vector:
-        """The next draw."""
-        return np.asarray(self.problem.flat(self.problem.free.draw(next(self.keys))), np.float64)
-
-    def tell(self, tried: Vector, loss: float, slope: Vector | None) -> None:
-        """Keeps the best."""
-        if loss < self.best[0]:
-            self.best = (loss, tried)
-
-    def centre(self) -> Vector:
-        """The best draw."""
-        return self.best[1]
-
-
-METHODS: dict[str, Callable[[Objective, int, int], Search]] = {
+METHODS: dict[str, type[Search]] = {
     "gradient": Gradient,
     "cma-es": Adaptation,
     "random": RandomSearch,
+    "variational": Variational,
+    "abc": Approximation,
 }
 
 CALIBNN = "calibnn"
@@ -182,6 +75,7 @@ class Calibration:
         calls: runs of the simulator by the search.
         judging: runs of the simulator to choose among the nominees.
         seconds: wall time, compilation included.
+        posterior: what the data leave plausible, by ``variational`` and ``abc``; else None.
     """
 
     objective: Objective = field(repr=False)
@@ -194,6 +88,7 @@ class Calibration:
     calls: int
     judging: int
     seconds: float
+    posterior: Posterior | None = None
 
     @property
     def parameters(self) -> dict[str, Any]:
@@ -235,7 +130,7 @@ class Calibration:
         """One row for each evaluation: its number, calls so far, loss, best loss so far, and the parameters."""
         import polars as pl
 
-        per = self.calls // self.trace.size
+        per = self.calls // self.trace.size  # runs aside are fewer than evaluations
         columns: dict[str, Any] = {
             "evaluation": np.arange(self.trace.size),
             "calls": per * np.arange(1, self.trace.size + 1),
@@ -265,6 +160,7 @@ def calibrate(
     world: int = 0,
     mode: Mode = "auto",
     loss: Loss = "each",
+    temperature: float | None = None,
     progress: Callable[[int, int, str], None] | None = None,
 ) -> Calibration:
     """Fit a model to data.
@@ -272,7 +168,8 @@ def calibrate(
     Args:
         model: with its settings.
         data: observed series; see ``objective``.
-        method: gradient, cma-es or random; or calibnn: the gradient, through a network that reads the data.
+        method: gradient, cma-es, random, variational or abc; or calibnn: the gradient, through a network that reads
+            the data.
         parameters: what may move: names, names with bounds, or a function that gives them; see ``parametrisation``.
         calls: runs of the simulator that the search may make.
         seeds: runs that each loss is a mean of.
@@ -283,6 +180,7 @@ def calibrate(
         world: seed of the population, if it is made here.
         mode: of differentiation: auto, forward or reverse.
         loss: mean over runs of ``each`` run's, or that of their ``mean`` (two seeds or more); see ``objective``.
+        temperature: of the loss, for ``variational`` only; found from runs if not given.
         progress: called with calls made, their number, and a line on the best loss so far.
 
     Raises:
@@ -294,7 +192,8 @@ def calibrate(
         model, data, parameters, fixed=fixed, weights=weights, population=population, world=world, mode=mode, loss=loss
     )
     way = "gradient" if method == CALIBNN else method
-    return replace(search(problem, way, calls, seeds, root, progress=progress), method=method)
+    fit = search(problem, way, calls, seeds, root, temperature=temperature, progress=progress)
+    return replace(fit, method=method)
 
 
 def search(
@@ -304,20 +203,12 @@ def search(
     seeds: int = 1,
     root: int = 0,
     *,
+    temperature: float | None = None,
     progress: Callable[[int, int, str], None] | None = None,
 ) -> Calibration:
     """Minimise an objective; see ``calibrate``. Raises InputError or UnknownName."""
-    if method not in METHODS:
-        raise UnknownName("method", method, METHODS)
-    if seeds < 1:
-        raise InputError("seeds", seeds, "Use at least 1.")
-    if problem.loss_of == "mean" and seeds < 2:
-        raise InputError("seeds", seeds, "Use at least 2 for the loss of the mean run.")
-    if calls < seeds:
-        raise InputError("calls", calls, f"Allow at least {seeds}, one for each seed of a loss.")
     began = time.perf_counter()
-    evaluations = calls // seeds
-    way = METHODS[method](problem, evaluations, derive(root, "calibration", method))
+    way, evaluations, aside = _way(problem, method, calls, seeds, root, temperature)
     tried, trace = [], []
     for number in range(evaluations):
         weights, keys = way.ask(), _keys(root, "search", number, seeds)
@@ -340,10 +231,34 @@ def search(
         loss=loss_there,
         tried=np.stack(tried),
         trace=np.asarray(trace, float),
-        calls=evaluations * seeds,
+        calls=evaluations * seeds + aside,
         judging=judging,
         seconds=time.perf_counter() - began,
+        posterior=way.posterior(),
     )
+
+
+def _way(
+    problem: Objective, method: str, calls: int, seeds: int, root: int, temperature: float | None
+) -> tuple[Search, int, int]:
+    """The search, its evaluations, and the runs that it makes besides them."""
+    if method not in METHODS:
+        raise UnknownName("method", method, METHODS)
+    if seeds < 1:
+        raise InputError("seeds", seeds, "Use at least 1.")
+    if problem.loss_of == "mean" and seeds < 2:
+        raise InputError("seeds", seeds, "Use at least 2 for the loss of the mean run.")
+    kind = METHODS[method]
+    if temperature is not None and kind is not Variational:
+        raise InputError("temperature", temperature, f"Only variational has one; leave it out of {method}.")
+    aside = kind.aside if temperature is None else 0
+    least = kind.fewest * seeds + aside
+    if calls < least:
+        raise InputError("calls", calls, f"Allow at least {least} for {method}, with {seeds} for each loss.")
+    evaluations, seed = (calls - aside) // seeds, derive(root, "calibration", method)
+    if kind is Variational:
+        return Variational(problem, evaluations, seed, temperature), evaluations, aside
+    return kind(problem, evaluations, seed), evaluations, aside
 
 
 @functools.lru_cache(maxsize=16)

@@ -4,7 +4,8 @@ Intervals are a bootstrap over simulation keys: runs at the best values play the
 the spread of these fits is what luck alone makes of an estimate. Where the model is farther from the data than from
 its own runs, the spread is widened by the root of the ratio. Nothing is searched again for it: mean curves between
 simulated points are interpolated, in a box of parameters that is narrowed in waves to where the fits lie (after history
-matching: Vernon, Goldstein and Bower 2010).
+matching: Vernon, Goldstein and Bower 2010). A calibration that gives a posterior has its intervals already:
+they are its quantiles.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from shoal.errors import InputError, UnknownName
 from shoal.populations.calibration import Calibration
 from shoal.populations.objective import Objective
 from shoal.populations.parametrisation import FreeParameters
+from shoal.populations.posterior import Posterior
 from shoal.runs.seeds import derive
 from shoal.stats.estimates import LEVEL
 
@@ -66,7 +68,7 @@ class Interval:
 
     Attributes:
         name: of the parameter, with its period if it has several.
-        value: the best.
+        value: the best; of a posterior the mean.
         low: least plausible value.
         high: greatest plausible value.
         covers: share of the range that the interval takes (on the range's scale).
@@ -146,7 +148,7 @@ def intervals(
     level: float = LEVEL,
     progress: Callable[[int, int], None] | None = None,
 ) -> list[Interval]:
-    """Intervals of all free numbers; waves x points x seeds + replicates runs.
+    """Intervals of all free numbers; waves x points x seeds + replicates runs, none where there is a posterior.
 
     Args:
         fit: a calibration of free parameters.
@@ -161,6 +163,8 @@ def intervals(
         InputError: more than MOST free numbers, too few points, or a fit of something else than free numbers.
     """
     free, problem = _free(fit), fit.objective
+    if fit.posterior is not None:
+        return _read(free, fit.posterior, level)
     size = len(free.labels)
     if size > MOST:
         raise InputError("intervals of", size, f"Free at most {MOST} numbers, and fix the others.")
@@ -210,11 +214,26 @@ def _described(free: FreeParameters, fit: Calibration, best: Vector, spread: Vec
     # Centred on the best, which is a search's own: what the fits to replicates are off by on average is not luck. A
     # number that the data leave open has no centre.
     centred = np.where(covers < OPEN, edges + best - np.median(spread, 0), edges)
-    lows, highs = np.clip(np.minimum(centred[0], best), 0, 1), np.clip(np.maximum(centred[1], best), 0, 1)
+    reach = np.clip(np.minimum(centred[0], best), 0, 1), np.clip(np.maximum(centred[1], best), 0, 1)
+    values = np.concatenate([np.atleast_1d(fit.values[name]) for name in free.names])
+    return _labelled(free, values, reach, covers, spread)
+
+
+def _read(free: FreeParameters, posterior: Posterior, level: float) -> list[Interval]:
+    """Means and quantiles of a posterior."""
+    shares = np.asarray(jax.nn.sigmoid(jnp.asarray(posterior.weights)), float)
+    lows, highs = np.quantile(shares, [(1 - level) / 2, (1 + level) / 2], axis=0)
+    values = [float(np.mean(np.asarray(kind.at(shares[:, k])))) for k, kind in enumerate(free.ranges)]
+    return _labelled(free, np.asarray(values), (lows, highs), highs - lows, shares)
+
+
+def _labelled(
+    free: FreeParameters, values: Vector, reach: tuple[Vector, Vector], covers: Vector, spread: Vector
+) -> list[Interval]:
+    """Intervals of the numbers, their ends as shares of the ranges; plausible shares [any, numbers] tell trade-offs."""
     with np.errstate(invalid="ignore", divide="ignore"):
         correlations = np.nan_to_num(np.atleast_2d(np.corrcoef(spread.T)))
     np.fill_diagonal(correlations, 0.0)
-    values = np.concatenate([np.atleast_1d(fit.values[name]) for name in free.names])
     found = []
     for k, label in enumerate(free.labels):
         other = int(np.abs(correlations[k]).argmax())
@@ -224,8 +243,8 @@ def _described(free: FreeParameters, fit: Calibration, best: Vector, spread: Vec
             Interval(
                 name=label,
                 value=float(values[k]),
-                low=float(free.ranges[k].at(float(lows[k]))),
-                high=float(free.ranges[k].at(float(highs[k]))),
+                low=float(free.ranges[k].at(float(reach[0][k]))),
+                high=float(free.ranges[k].at(float(reach[1][k]))),
                 covers=float(covers[k]),
                 partner=free.labels[other] if traded else None,
                 correlation=strength if traded else 0.0,

@@ -26,7 +26,7 @@ WIDTHS = (1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 18, 20, 22, 24,
 """Widths of slices; agents with more neighbours are summed along the CSR table."""
 FEW = 24
 """Senders are followed along their own ties where these are at most a share of 1 / FEW of all."""
-SMALL = 4096
+SMALL = 65_536
 """Networks of so few ties are always summed whole."""
 
 

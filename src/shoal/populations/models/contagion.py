@@ -27,7 +27,7 @@ from shoal.populations.acquaintance import AcquaintanceSettings, InfluenceModel,
 from shoal.populations.city import Shares, households
 from shoal.populations.decentralised import DecentralisedModel, Exchange
 from shoal.populations.model import Facts, Parameter, Parameters, Substep, model, replaced
-from shoal.populations.models.epidemic import current
+from shoal.populations.models.epidemic import Epidemic, current
 from shoal.populations.networks import Network, network
 from shoal.populations.noise import uniform
 from shoal.populations.sampling import Estimator, draw
@@ -111,9 +111,13 @@ class Meeting(Exchange[People]):
     infectious_days: float = eqx.field(static=True)
     estimator: Estimator = eqx.field(static=True)
 
-    def message(self, state: People, parameters: Parameters) -> Array:
+    def messages(self, state: People, parameters: Parameters) -> Mapping[str, Array]:
         """The infectiousness of those who are infectious and meet others."""
-        return state.infectiousness * state.infectious * (1 - state.isolating)
+        return {"ties": state.infectiousness * state.infectious * (1 - state.isolating)}
+
+    def heard(self, state: People, sums: Mapping[str, Array], parameters: Parameters) -> Array:
+        """That of all contacts together."""
+        return sums["ties"]
 
     def decide(
         self, key: PRNGKeyArray, observation: Array, parameters: Parameters
@@ -151,13 +155,11 @@ class Contagion(DecentralisedModel[ContagionSettings, People], InfluenceModel[Co
     flows = frozenset({"infections", "deaths"})
     streams: ClassVar = {"cases": "infections"}
     parameters: ClassVar = {
-        "reproduction": Parameter(
-            2.5, 0.0, 20.0, "infections caused by one case among the susceptible (R)", fit=(0.5, 8.0)
-        ),
+        "reproduction": Epidemic.parameters["reproduction"],
         "initial": Parameter(
             0.03, 0.0, 1.0, "share of people who are infectious at the start", fit=(1e-4, 0.1), log=True
         ),
-        "mortality": Parameter(0.01, 0.0, 1.0, "share of the infected who die"),
+        "mortality": Epidemic.parameters["mortality"],
         "isolation": Parameter(0.0, 0.0, 1.0, "probability to meet nobody on a day"),
     }
 

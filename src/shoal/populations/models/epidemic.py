@@ -25,13 +25,14 @@ from jax import lax
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 from pydantic import Field
 
+from shoal.errors import InputError
 from shoal.populations.behaviour import Conduct, Situation
 from shoal.populations.city import Shares, build_city
+from shoal.populations.decentralised import DecentralisedModel, Exchange
 from shoal.populations.model import (
     Facts,
     Parameter,
     Parameters,
-    PopulationModel,
     PopulationSettings,
     Substep,
     model,
@@ -52,6 +53,8 @@ SHEDDING = (0.0, 0.33, 0.72, 0.0, 0.0)
 """Infectiousness by stage."""
 MEAN_DAYS, DAYS_DEVIATION = 5.5, 2.4
 WEEK = 7
+GRAIN = 2.0**-16
+"""Infectiousness is a multiple of it where it is exact: sums of it below 2^8 are, in single precision."""
 MEASURES = ("testing", "vaccination")
 
 
@@ -65,6 +68,9 @@ class EpidemicSettings(PopulationSettings):
     others: float = Field(3.0, ge=0, lt=1000, description="Other contacts, on average.")
     local: float = Field(0.0, ge=0, le=1, description="Share of other contacts within one's own area.")
     tables: Path | None = Field(None, description="Folder of census-like tables: age, sex, household, area.")
+    exact: bool = Field(
+        False, description="Infectiousness in multiples of 2^-16: sums are exact, openly and in shares."
+    )
     estimator: Estimator = Field("hits", description="Slope of the draws; see populations.sampling.")
 
 
@@ -81,7 +87,7 @@ class EpidemicState(eqx.Module):
         isolating: stays away from work, school and street this week.
         quarantined: 1 for those who were found infected, and stay away; carries slopes.
         vaccinated: 1 for those who are; carries slopes.
-        deaths: of the last day, carrying slopes.
+        deaths: of the last day, carrying slopes: their number, or each person's own where people are apart.
         day: from 0.
         home: ties in households.
         work: ties in workplaces and schools.
@@ -98,7 +104,7 @@ class EpidemicState(eqx.Module):
     isolating: Float[Array, " agents"]
     quarantined: Float[Array, " agents"]
     vaccinated: Float[Array, " agents"]
-    deaths: Float[Array, ""]
+    deaths: Float[Array, "*apart"]
     day: Int[Array, ""]
     home: Network
     work: Network
@@ -134,24 +140,30 @@ class Isolation(Substep[EpidemicState]):
         return changed | {"conduct": state.conduct.after(state.ill.sum(), working, new_week)}
 
 
-class Transmission(Substep[EpidemicState]):
+class Transmission(Exchange[EpidemicState]):
     """Contacts, and who is infected by them."""
 
     estimator: Estimator = eqx.field(static=True)
     mass: tuple[float, ...] = eqx.field(static=True)
+    exact: bool = eqx.field(static=True, default=False)
 
-    def observe(self, state: EpidemicState, parameters: Parameters) -> Array:
-        """The infectious pressure on everybody: the sum over ties."""
+    def messages(self, state: EpidemicState, parameters: Parameters) -> Mapping[str, Array]:
+        """What each sheds at home, and abroad unless they stay there."""
         since = jnp.clip(state.day - state.caught - 1, 0, len(self.mass) - 1)
-        shedding = jnp.asarray(SHEDDING)[state.stage] * jnp.asarray(self.mass)[since] * state.ill
+        strength = jnp.asarray(SHEDDING)[state.stage] * jnp.asarray(self.mass)[since]
+        if self.exact:
+            strength = jnp.round(strength / GRAIN) * GRAIN
+        shedding = strength * state.ill
         abroad = shedding * (1 - state.isolating) * (1 - state.quarantined)
-        if state.conduct is None:
-            colleagues = state.work.total(abroad)
-        else:
-            colleagues = state.work.total(abroad * state.conduct.working) * state.conduct.working
-        outside = (colleagues + state.street.total(abroad)) * (1 - state.isolating)
+        working = abroad if state.conduct is None else abroad * state.conduct.working
+        return {"home": shedding, "work": working, "street": abroad}
+
+    def heard(self, state: EpidemicState, sums: Mapping[str, Array], parameters: Parameters) -> Array:
+        """The infectious pressure on everybody: the sum over ties."""
+        colleagues = sums["work"] if state.conduct is None else sums["work"] * state.conduct.working
+        outside = (colleagues + sums["street"]) * (1 - state.isolating)
         outside = outside * (1 - state.quarantined)
-        return state.home.total(shedding) + outside
+        return sums["home"] + outside
 
     def decide(self, key: PRNGKeyArray, observation: Array, parameters: Parameters) -> tuple[Array, Array]:
         """Nobody decides to be infected; the noise of the draws."""
@@ -196,11 +208,11 @@ class Progression(Substep[EpidemicState]):
         leaves = (state.stage == INFECTIOUS) & (since >= self.exposed_days + self.infectious_days)
         stage = jnp.where(falls_ill, INFECTIOUS, state.stage)
         stage = jnp.where(leaves, jnp.where(decision > 0, DEAD, RECOVERED), stage)
-        deaths = jnp.where(leaves, decision * state.ill, 0.0).sum()
+        died = jnp.where(leaves, decision * state.ill, 0.0)
         return {
             "stage": stage.astype(jnp.int8),
             "quarantined": jnp.where(leaves, 0.0, state.quarantined),
-            "deaths": deaths,
+            "deaths": died if state.deaths.ndim else died.sum(),
         }
 
 
@@ -232,7 +244,7 @@ class Measures(Substep[EpidemicState]):
 
 
 @model("epidemic")
-class Epidemic(PopulationModel[EpidemicSettings, EpidemicState]):
+class Epidemic(DecentralisedModel[EpidemicSettings, EpidemicState]):
     """SEIRM with isolation, testing, quarantine and vaccination on a synthetic city."""
 
     schema = EpidemicSettings
@@ -294,23 +306,37 @@ class Epidemic(PopulationModel[EpidemicSettings, EpidemicState]):
         mass = _mass(s.exposed_days + s.infectious_days + 1)
         return (
             Isolation(s.estimator),
-            Transmission(s.estimator, mass),
+            Transmission(s.estimator, mass, s.exact),
             Progression(s.exposed_days, s.infectious_days, s.estimator),
             Measures(s.estimator),
         )
 
-    def report(self, before: EpidemicState, after: EpidemicState) -> Facts:
-        """Daily infections and deaths, people by stage, and how many stay at home."""
-        counts = {name: (after.stage == number).sum().astype(jnp.float32) for number, name in enumerate(STAGES)}
+    def parts(self, before: EpidemicState, after: EpidemicState) -> Facts:
+        """Whether each was infected or died today, stays at home or is vaccinated, and the stage in which each is."""
         return {
-            "infections": (after.ill - before.ill).sum(),
+            "infections": after.ill - before.ill,
             "deaths": after.deaths,
-            "isolating": after.isolating.sum(),
-            "quarantined": after.quarantined.sum(),
-            "vaccinated": after.vaccinated.sum(),
-            **counts,
-            **({} if after.conduct is None else {"willing": after.conduct.willing}),
+            "isolating": after.isolating,
+            "quarantined": after.quarantined,
+            "vaccinated": after.vaccinated,
+            **{name: after.stage == number for number, name in enumerate(STAGES)},
         }
+
+    def report(self, before: EpidemicState, after: EpidemicState) -> Facts:
+        """Infections, deaths, people by stage, how many stay at home, and by some behaviours how many would work."""
+        willing = {} if after.conduct is None else {"willing": after.conduct.willing}
+        return super().report(before, after) | willing
+
+    def apart(self, population: EpidemicState) -> EpidemicState:
+        """Everybody's own death in place of their number.
+
+        Raises:
+            InputError: people decide by a behaviour.
+        """
+        if population.conduct is not None:
+            mend = "It heeds the number of all cases, which nobody has in shares; isolate with the parameter isolation."
+            raise InputError("private behaviour", type(population.conduct.behaviour).__name__, mend)
+        return replaced(population, {"deaths": jnp.zeros(self.settings.agents)})
 
     @property
     def bytes_per_agent(self) -> float:

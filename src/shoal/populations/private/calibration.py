@@ -17,11 +17,16 @@ from jax.flatten_util import ravel_pytree
 from jaxtyping import PRNGKeyArray
 from numpy.typing import ArrayLike, NDArray
 
-from shoal.populations.decentralised import ties
 from shoal.populations.model import Parameters
 from shoal.populations.objective import Objective, valued
 from shoal.populations.private.messages import MessageLog
-from shoal.populations.private.simulation import PrivateRun, protocol_of, require_decentralised, run_privately
+from shoal.populations.private.simulation import (
+    PrivateRun,
+    protocol_of,
+    protocol_over,
+    require_decentralised,
+    run_privately,
+)
 from shoal.runs.seeds import generator
 
 
@@ -56,9 +61,8 @@ class PrivateObjective(Objective):
         return float(self._losses(curves).mean()), np.asarray(back(slope)[0], np.float64)
 
     def _run(self, key: PRNGKeyArray, values: Parameters, ways: Any) -> PrivateRun:
-        model, net = require_decentralised(self.model), ties(self.population)
-        rng = generator(int(jax.random.bits(key)), "shares")
-        sums = protocol_of(self.protocol)(net, rng, self.servers, MessageLog())
+        model, rng = require_decentralised(self.model), generator(int(jax.random.bits(key)), "shares")
+        sums = protocol_over(self.population, self.protocol, rng, self.servers, MessageLog())
         return run_privately(model, self.steps, key, self.population, values, sums, self.names, ways)
 
     def _stacked(self, by_name: Mapping[str, NDArray[np.float64]]) -> NDArray[np.float64]:
@@ -69,8 +73,8 @@ def private(problem: Objective, protocol: str = "shares", servers: int = 3) -> P
     """The objective with its runs in shares.
 
     Raises:
-        InputError, UnknownName: a model that is not decentralised, or no such protocol.
+        InputError, UnknownName: a model or population that is not decentralised, or no such protocol.
     """
-    require_decentralised(problem.model)
+    require_decentralised(problem.model).apart(problem.population)
     protocol_of(protocol)
     return PrivateObjective(**vars(problem), protocol=protocol, servers=servers)

@@ -19,11 +19,11 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import PRNGKeyArray
+from jaxtyping import Array, PRNGKeyArray
 from numpy.typing import NDArray
 
 from shoal.errors import InputError, UnknownName
-from shoal.populations.decentralised import DecentralisedModel, Exchange, ties
+from shoal.populations.decentralised import DecentralisedModel, Exchange, networks
 from shoal.populations.model import Parameters, PopulationModel, replaced
 from shoal.populations.private.messages import MessageLog
 from shoal.populations.private.sums import PROTOCOLS, GaussianNoise, Sums, revealing
@@ -43,7 +43,7 @@ class PrivateRun:
         series: totals by name [steps].
         slopes: of the totals along the numbers that were asked for [steps, numbers], by name; empty without.
         state: of all agents after the last step; no party holds it.
-        revealing: share of agents and days on which a sum gave all of an agent's neighbours away.
+        revealing: share of agents and days on which a sum gave all of an agent's neighbours away, in any network.
     """
 
     series: dict[str, NDArray[np.float64]]
@@ -82,7 +82,7 @@ def simulate_privately(
     """Run a model in shares; the same seeds give the same random numbers as ``simulate``.
 
     Args:
-        model: a decentralised one (``contagion``).
+        model: a decentralised one (``contagion``, ``epidemic``).
         steps: how many.
         seeds: seed numbers, or how many.
         parameters: by name; defaults for the rest.
@@ -112,7 +112,7 @@ def simulate_privately(
     began = time.perf_counter()
     runs = []
     for seed, key in zip(numbers, run_keys(numbers), strict=True):
-        sums = protocol_of(protocol)(ties(population), generator(seed, "shares"), servers, log, noise)
+        sums = protocol_over(population, protocol, generator(seed, "shares"), servers, log, noise)
         runs.append(run_privately(local, steps, key, population, values, sums, names))
     return PrivateSimulation(
         model=model,
@@ -132,10 +132,25 @@ def protocol_of(name: str) -> type[Sums]:
     return PROTOCOLS[name]
 
 
+def protocol_over(
+    population: Any,
+    name: str,
+    rng: np.random.Generator,
+    servers: int,
+    log: MessageLog,
+    noise: GaussianNoise | None = None,
+) -> Sums:
+    """The protocol of that name, to be laid over each network of the population."""
+    first = next(iter(networks(population).values()))
+    return protocol_of(name)(first, rng, servers, log, noise)
+
+
 def require_decentralised(model: PopulationModel[Any, Any]) -> DecentralisedModel[Any, Any]:
     """The model, if its agents exchange nothing but sums. Raises InputError otherwise."""
     if not isinstance(model, DecentralisedModel):
-        raise InputError("private model", model.name, "Its agents need more than sums over neighbours; use contagion.")
+        raise InputError(
+            "private model", model.name, "Its agents need more than sums over neighbours; use contagion or epidemic."
+        )
     return model
 
 
@@ -157,7 +172,7 @@ def run_privately(
         key: of everything that chance decides in this run.
         population: as ``model.population`` made it.
         parameters: all of them, as ``model.check`` returns them.
-        sums: the protocol.
+        sums: the protocol; it is laid over each network that messages are sent over.
         figures: reported figures that are revealed.
         ways: directions in the parameters along which slopes are wanted: for each parameter [ways, ...].
 
@@ -165,7 +180,8 @@ def run_privately(
         UnknownName: a figure that the model does not report.
     """
     begin, pieces, parts = _programs(model)
-    net = ties(population)
+    population = model.apart(population)
+    over = {name: sums.on(net) for name, net in networks(population).items()}
     begin_key, key = jax.random.split(key)
     state, moving = begin((parameters,), (ways,), begin_key, population)
     series: dict[str, list[float]] = {name: [] for name in figures}
@@ -179,25 +195,42 @@ def run_privately(
             heard, heard_moving = None, None
             if message is not None:
                 sent, sent_moving = message((parameters, _real(state)), (ways, moving), state)
-                heard = jnp.asarray(sums.heard(np.asarray(sent)), jnp.float32)
+                heard = {name: _summed(over[name], x) for name, x in sent.items()}
                 if ways is not None:
-                    heard_moving = jnp.asarray([sums.heard(row) for row in np.asarray(sent_moving)], jnp.float32)
-                given_away.append(revealing(net, np.asarray(sent)).mean())
+                    heard_moving = {
+                        name: jnp.stack([_summed(over[name], row) for row in rows])
+                        for name, rows in sent_moving.items()
+                    }
+                clear = [
+                    revealing(net, np.asarray(sent[name])) for name, net in networks(state).items() if name in sent
+                ]
+                given_away.append(np.any(clear, axis=0).mean())
             arguments = (parameters, _real(state), heard), (ways, moving, heard_moving)
             state, moving = rest(*arguments, decide_key, move_key, state)
         own, own_moving = parts((_real(before), _real(state)), (before_moving, moving), before, state)
         for name in figures:
             if name not in own:
                 raise UnknownName(f"figure of {model.name}", name, own)
-            series[name].append(sums.total(np.asarray(own[name])))
+            series[name].append(sums.total(np.asarray(own[name], np.float64)))
             if ways is not None:
-                slopes[name].append([sums.total(row) for row in np.asarray(own_moving[name])])
+                slopes[name].append([sums.total(row) for row in _slopes_of(own_moving[name], ways, own[name])])
     return PrivateRun(
         series={name: np.asarray(x, np.float64) for name, x in series.items()},
         slopes={name: np.asarray(x, np.float64) for name, x in slopes.items() if x},
         state=state,
         revealing=float(np.mean(given_away)) if given_away else 0.0,
     )
+
+
+def _summed(sums: Sums, sent: Any) -> Array:
+    return jnp.asarray(sums.heard(np.asarray(sent)), jnp.float32)
+
+
+def _slopes_of(moving: Any, ways: Tangents, own: Any) -> NDArray[np.float64]:
+    """Slopes [ways, agents] of agents' parts of a figure; counts have none."""
+    if moving is None:
+        return np.zeros((len(next(iter(ways.values()))), own.size))
+    return np.asarray(moving, np.float64)
 
 
 Program = Callable[..., tuple[Any, Tangents]]
@@ -211,13 +244,13 @@ def _programs(model: DecentralisedModel[Any, Any]) -> tuple[Program, list[tuple[
         return model.begin(key, population, varied[0])
 
     def message(substep: Exchange[Any]) -> Callable[..., Any]:
-        return lambda varied, state: substep.message(_joined(varied[1], state), varied[0])
+        return lambda varied, state: dict(substep.messages(_joined(varied[1], state), varied[0]))
 
     def rest(substep: Any) -> Callable[..., Any]:
         def of(varied: Any, decide_key: Any, move_key: Any, state: Any) -> Any:
             parameters, real, heard = varied
             now = _joined(real, state)
-            observation = substep.observe(now, parameters) if heard is None else heard
+            observation = substep.observe(now, parameters) if heard is None else substep.heard(now, heard, parameters)
             decision = substep.decide(decide_key, observation, parameters)
             return replaced(now, substep.transition(move_key, now, decision, parameters))
 

@@ -16,9 +16,11 @@ Totals over the population go through helper servers in both.
 
 from __future__ import annotations
 
+import copy
 import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -99,9 +101,13 @@ class Sums(ABC):
             raise InputError("helper servers", servers, f"Use at least {self.fewest}.")
         self.log = log or MessageLog()
         self._rng, self._servers, self._noise = rng, SERVER - np.arange(servers), noise
-        self._count = net.count
-        self._offsets, self._neighbours = (np.asarray(x, np.int64) for x in (net.offsets, net.neighbours))
-        self._degrees = np.diff(self._offsets)
+        self._lay(net)
+
+    def on(self, net: Network) -> Self:
+        """The same servers, log and generator, over another network."""
+        other = copy.copy(self)
+        other._lay(net)
+        return other
 
     def heard(self, sent: NDArray[np.floating]) -> NDArray[np.float64]:
         """What each agent hears [agents]: the sum of what its neighbours send [agents].
@@ -129,6 +135,11 @@ class Sums(ABC):
         found = sums.sum(keepdims=True, dtype=np.uint64)
         self.log.add(REVEALED, ANALYST, ANALYST - 1, WHOLE, found)
         return float(decode(found)[0])
+
+    def _lay(self, net: Network) -> None:
+        self._count = net.count
+        self._offsets, self._neighbours = (np.asarray(x, np.int64) for x in (net.offsets, net.neighbours))
+        self._degrees = np.diff(self._offsets)
 
     @abstractmethod
     def _over_neighbours(self, words: Words) -> Words:
