@@ -140,11 +140,11 @@ def test_shapley_credit_of_the_glove_game() -> None:
 
 def test_rules_of_credit() -> None:
     worth = {frozenset(s): len(s) ** 2 / 4 for n in range(3) for s in itertools.combinations("ab", n)}
-    outcome = Outcome(1.0, own={"a": 0.25, "b": 0.75}, worth=worth)
+    outcome = Outcome(1.0, own={"a": 0.25, "b": 0.75}, worth=worth, steps=[0.0, 1.0, 1.0])
     callers = ["a", "b", "a"]
     expected = {
         "shared": [1, 1, 1], "own": [0.25, 0.75, 0.25], "last": [0, 0, 1],
-        "difference": [0.75] * 3, "shapley": [0.5] * 3,
+        "difference": [0.75] * 3, "shapley": [0.5] * 3, "step": [0, 1, 1],
     }  # fmt: skip
     for name, reward in expected.items():
         np.testing.assert_allclose(CREDIT.get(name)(outcome, callers), reward)
@@ -182,3 +182,5 @@ def test_credit_says_what_is_missing() -> None:
         CREDIT.get("own")(Outcome(1.0), ["a"])
     with pytest.raises(InputError, match="exact up to"):
         CREDIT.get("shapley")(Outcome(1.0), [str(i) for i in range(11)])
+    with pytest.raises(InputError, match="1 outcomes of 2 calls"):
+        CREDIT.get("step")(Outcome(1.0, steps=[1.0]), ["a", "b"])

@@ -178,6 +178,17 @@ def test_in_turn_leaves_the_others_bit_for_bit() -> None:
     assert same == {"agent-1": False, "agent-2": True}
 
 
+@pytest.mark.parametrize(("warm_up", "share"), [(0, 1.0), (1, 1.0), (4, 0.25)])
+def test_a_warm_up_begins_with_its_share_of_the_rate(warm_up: int, share: float) -> None:
+    """Adam's first step has the length of the rate in every parameter, whatever the gradient."""
+    made = trainer(rate_warm_up=warm_up)
+    before = values(made.policies["agent-1"])
+    made.train(1)
+    after = values(made.policies["agent-1"])
+    farthest = max(float((b - a).abs().max()) for a, b in zip(before, after, strict=True))
+    assert farthest == pytest.approx(1e-2 * share, rel=1e-3)
+
+
 def test_roles_can_share_one_policy_and_seats_can_be_frozen() -> None:
     policies = make_policies(["agent-1"], network(), TOKENS)
     shared = share({**policies, "agent-2": policies["agent-1"]}, {"agent-1": "all", "agent-2": "all"})

@@ -20,8 +20,10 @@ from shoal.models.causal.tokenizers import CharacterTokenizer  # noqa: E402
 from shoal.models.interface import Completion, Model, Request  # noqa: E402
 from shoal.posttrain import tiny  # noqa: E402
 from shoal.posttrain.driver import HeldOut  # noqa: E402
+from shoal.posttrain.method import METHODS  # noqa: E402
 from shoal.posttrain.problems import checked_solving as solving  # noqa: E402
 from shoal.posttrain.problems.triples import Triples  # noqa: E402
+from shoal.posttrain.rollouts import Rollout, Turn, standing_answers  # noqa: E402
 from shoal.runs.study import Trial  # noqa: E402
 from shoal.studies import dr_mas  # noqa: E402
 from shoal.tasks.problem import Problem, Question  # noqa: E402
@@ -130,6 +132,29 @@ def test_imitation_in_two_parts_is_imitation_in_one() -> None:
         tiny.imitate(net, TOKENS, lambda rng: examples[0], steps=0)
 
 
+def test_fresh_weights_have_the_spread_that_is_asked_for() -> None:
+    shape = {"width": 64, "layers": 2, "heads": 2, "inner": 128}
+    for spread in (0.02, 0.08):
+        found = [float(x.detach().std()) for x in tiny_network(0, spread=spread, **shape).parameters() if x.dim() == 2]
+        np.testing.assert_allclose(found, spread, rtol=0.05)
+
+
+def test_easier_problems_are_mixed_in_evenly() -> None:
+    read = list[str]()
+
+    def noted(network: Any, tokenizer: Any, draw: Any, **options: Any) -> list[float]:
+        rng = random.Random(0)
+        read.extend(TOKENS.decode(draw(rng).prompt) for _ in range(60))
+        return [0.0]
+
+    skill = Skill("lookup", 1, 60, shape={"width": 16, "layers": 1, "heads": 2, "inner": 16}, easier=("copy",))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(tiny, "imitate", noted)
+        made = tiny.pretrain(skill, held_out=5)
+    assert made.held_out == 5
+    assert 15 < sum("list of words" in text for text in read) < 45
+
+
 def test_imitation_lowers_the_loss_and_a_card_says_what_came_of_it(tmp_path: Any) -> None:
     skill = Skill("choose", 30, 60, 16, 5e-3, {"width": 32, "layers": 1, "heads": 2, "inner": 32})
     with pytest.MonkeyPatch.context() as patch:
@@ -140,6 +165,30 @@ def test_imitation_lowers_the_loss_and_a_card_says_what_came_of_it(tmp_path: Any
     assert (card["held_out"], card["steps"], card["task"]) == (10, 30, "choose")
     assert card["accuracy"] == made.accuracy
     assert card["parameters"] == sum(x.numel() for x in made.network.parameters())
+
+
+def rolled(*calls: tuple[str, str]) -> Rollout:
+    """A rollout in which the named agents said this; the answer is 379."""
+    problem = Problem(Question("1", "123789: 19", "number"), "379")
+    return Rollout(problem, 0, [Turn(agent, agent, [1], [1], [0.0], 1.0, True, text) for agent, text in calls], 1.0)
+
+
+def test_own_credit_tells_a_first_attempt_from_what_was_mended() -> None:
+    """A wrong attempt that is refused and mended: the team earns 1, and so does every call but the wrong attempt."""
+    mended = rolled(("generator", "289"), ("verifier", "19 no"), ("refiner", "379"), ("verifier", "19 no"))
+    assert solving.attempts_and_verdicts(mended) == [0, 1, 1, 0]
+    assert solving.attempts_and_verdicts(rolled(("generator", "?"), ("refiner", "379"))) == [0, 1]
+    assert solving.attempts_and_verdicts(rolled(("generator", "289"), ("verifier", "19 yes"))) == [0, 0]
+    method = METHODS.get("dr-mas")(credit="step", penalty=0.0)
+    method.step_outcomes = solving.attempts_and_verdicts
+    np.testing.assert_array_equal(method.rewards(mended), [0, 1, 1, 0])
+    with pytest.raises(InputError, match="train who wrote"):
+        solving.attempts_and_verdicts(rolled(("verifier", "19 no")))
+
+
+def test_a_call_without_an_answer_is_worth_the_one_that_stands() -> None:
+    said = rolled(("a", "Let me see."), ("b", "Answer: 379"), ("c", "Well done."), ("d", "Answer: 12"))
+    assert standing_answers(said) == [0, 1, 1, 0]
 
 
 class Ten:

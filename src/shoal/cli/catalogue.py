@@ -151,8 +151,12 @@ def _populations() -> list[dict[str, Any]]:
 
 def _methods() -> list[dict[str, Any]]:
     from shoal.posttrain.method import METHODS
+    from shoal.posttrain.offline import OFFLINE
 
-    return [{"name": name, "what": (kind.__doc__ or "").strip().splitlines()[0]} for name, kind in METHODS.items()]
+    return [
+        {"name": name, "learns from": kind.source, "what": (kind.__doc__ or "").strip().splitlines()[0]}
+        for name, kind in (*METHODS.items(), *OFFLINE.items())
+    ]
 
 
 def _worlds() -> list[dict[str, Any]]:

@@ -15,6 +15,7 @@ import orjson
 
 from shoal.errors import StorageError
 from shoal.models.interface import Completion, Model, Request, TokenLogprob
+from shoal.models.tools import ToolCall
 from shoal.traces import Usage
 
 
@@ -79,6 +80,7 @@ class CachedModel(Model):
         self.evidence = model.evidence
         self.identity = model.identity
         self.context = model.context
+        self.calls_tools = model.calls_tools
         self._flying: dict[str, asyncio.Future[Completion]] = {}
 
     async def complete(self, request: Request) -> Completion:
@@ -129,6 +131,7 @@ def _encode(completion: Completion) -> bytes:
             "usage": completion.usage.as_dict(),
             "finish": completion.finish,
             "logprobs": [[t.token, t.logprob, t.top] for t in logprobs] if logprobs is not None else None,
+            "calls": [[c.tool, c.argument, c.result, c.failed] for c in completion.calls],
         }
     )
 
@@ -143,6 +146,7 @@ def _decode(blob: bytes) -> Completion:
         logprobs=None
         if logprobs is None
         else tuple(TokenLogprob(t, lp, tuple((a, b) for a, b in top)) for t, lp, top in logprobs),
+        calls=tuple(ToolCall(*call) for call in record.get("calls", ())),
     )
     return _as_cached(completion)
 
@@ -150,4 +154,4 @@ def _decode(blob: bytes) -> Completion:
 def _as_cached(completion: Completion) -> Completion:
     spent = completion.usage
     usage = Usage(spent.prompt_tokens, spent.completion_tokens, spent.calls, spent.seconds, 0.0, spent.calls)
-    return Completion(completion.text, usage, completion.finish, completion.logprobs, {})
+    return Completion(completion.text, usage, completion.finish, completion.logprobs, {}, completion.calls)

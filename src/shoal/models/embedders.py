@@ -218,6 +218,9 @@ def pair_auc(embeddings: ArrayLike, labels: Sequence[Any]) -> float:
 
     Returns:
         The area in [0, 1]; NaN where there are no pairs of one of the two sorts.
+
+    Raises:
+        InputError: not one label for each row.
     """
     rows = unit_rows(np.asarray(embeddings, float))
     if len(rows) != len(labels):

@@ -12,6 +12,7 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 
+from shoal.models.tools import Tool, ToolCall
 from shoal.stats import Evidence
 from shoal.traces import Usage
 
@@ -40,6 +41,7 @@ class Request:
         question: id of the problem in work. Routing data for scripted and recorded agents, which look up what they
             know about it; never sent to a real model.
         agent: who asks; the same rule holds.
+        tools: what may be called in the middle of the reply, for models that can go on after a result.
     """
 
     messages: Sequence[ChatMessage]
@@ -51,6 +53,7 @@ class Request:
     logprobs: int = 0
     question: str = ""
     agent: str = ""
+    tools: tuple[Tool, ...] = ()
 
     def key(self, identity: str) -> str:
         """Content address of this call on the model of that identity (64 hex digits)."""
@@ -65,6 +68,7 @@ class Request:
             self.logprobs,
             self.question,
             self.agent,
+            *([[tool.name for tool in self.tools]] if self.tools else []),
         ]
         return hashlib.sha256(orjson.dumps(content, option=orjson.OPT_SORT_KEYS)).hexdigest()
 
@@ -92,6 +96,7 @@ class Completion:
         finish: why it ended: "stop", "length" or the endpoint's own word.
         logprobs: one entry per token where asked for and offered, else None.
         failures: failed attempts before this reply by kind ("429", "timeout", "bad json", ...).
+        calls: tools called in the reply, in order.
     """
 
     text: str
@@ -99,6 +104,7 @@ class Completion:
     finish: str = "stop"
     logprobs: tuple[TokenLogprob, ...] | None = None
     failures: dict[str, int] = field(default_factory=dict)
+    calls: tuple[ToolCall, ...] = ()
 
 
 class Model(ABC):
@@ -109,12 +115,14 @@ class Model(ABC):
         evidence: what a result obtained with it is.
         identity: what the call cache files replies under: everything that changes the reply, and no secret.
         context: most tokens of prompt and reply together, or None if unknown.
+        calls_tools: whether it can call tools in the middle of a reply.
     """
 
     spec: str
     evidence: Evidence
     identity: str
     context: int | None = None
+    calls_tools: bool = False
 
     @abstractmethod
     async def complete(self, request: Request) -> Completion:

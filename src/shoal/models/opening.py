@@ -71,7 +71,11 @@ def _open_local(name: str) -> Model:
 
 
 def open_embedder(spec: str = "ngrams") -> Embedder:
-    """The embedder that ``spec`` names: ``ngrams`` (default), ``minilm``, or an endpoint ``http://host:port/v1#NAME``."""
+    """The embedder that ``spec`` names: ``ngrams`` (default), ``minilm``, or an endpoint ``http://host:port/v1#NAME``.
+
+    Raises:
+        UnknownName: no such embedder.
+    """
     from shoal.models import embedders
 
     if spec.startswith(("http:", "https:", "openai:")):

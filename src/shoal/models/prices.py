@@ -66,7 +66,11 @@ def price_table() -> PriceTable:
 
 
 def user_file() -> Path | None:
-    """The user's own table: the file named by ``$SHOAL_PRICES``, else prices.yaml in the user's configuration."""
+    """The user's own table: the file named by ``$SHOAL_PRICES``, else prices.yaml in the user's configuration.
+
+    Raises:
+        InputError: the file that the variable names is not there.
+    """
     if named := os.environ.get(VARIABLE):
         path = Path(named).expanduser()
         if not path.is_file():

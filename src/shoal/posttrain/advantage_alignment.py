@@ -12,12 +12,10 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, replace
-from typing import Any, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
-import jax
-import jax.numpy as jnp
-import optax  # type: ignore[import-untyped]
-from jaxtyping import Array, Float, Int, PRNGKeyArray
+if TYPE_CHECKING:  # whoever lists methods or rules of credit reads this module, and need not wait for JAX
+    from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 
 class Credit(NamedTuple):
@@ -43,7 +41,7 @@ Parameters = Any
 """A policy's parameters, a pytree."""
 Pair = tuple[Parameters, Parameters]
 
-Seen: TypeAlias = Int[Array, "players games"]
+Seen: TypeAlias = "Int[Array, 'players games']"
 """What each player carries from round to round, as a number."""
 
 
@@ -78,6 +76,8 @@ class Game(ABC):
 
     def begin(self, games: int) -> Seen:
         """0 for everybody: nothing is seen before the first round."""
+        import jax.numpy as jnp
+
         return jnp.zeros((2, games), jnp.int32)
 
     @abstractmethod
@@ -127,6 +127,8 @@ def credits(
     key: PRNGKeyArray,
 ) -> Float[Array, "time games"]:
     """C of a learner from both players' advantages; ``discount`` is g of the past, ``key`` deals it where shuffled."""
+    import jax
+    import jax.numpy as jnp
 
     def step(past: Array, gain: Array) -> tuple[Array, Array]:
         return discount * (past + gain), past
@@ -139,6 +141,8 @@ def credits(
 
 def advantages(reward: Float[Array, "time games"], settings: Settings, scale: float) -> Float[Array, "time games"]:
     """Discounted returns minus the mean of the other games of the group, at each step."""
+    import jax
+    import jax.numpy as jnp
 
     def step(ahead: Array, now: Array) -> tuple[Array, Array]:
         total = now / scale + settings.discount * ahead
@@ -156,6 +160,9 @@ def match(
     game: Game, key: PRNGKeyArray, first: Parameters, second: Parameters, games: int, group: int
 ) -> tuple[Round, Float[Array, "time players"]]:
     """Whole games: rounds stacked along time, and mean rewards of each round and player."""
+    import jax
+    import jax.numpy as jnp
+
     _, deal_key, key = jax.random.split(key, 3)  # a third, unused key: recorded results were drawn so
     state = game.begin(games)
     deals = jax.random.split(deal_key, max(1, games // max(1, group)))
@@ -178,6 +185,10 @@ def train(
 
     Returns the parameters, and the learner's mean reward per round in each update.
     """
+    import jax
+    import jax.numpy as jnp
+    import optax  # type: ignore[import-untyped]
+
     s = settings
     init_key, key = jax.random.split(key)
     policy = game.fresh(init_key)

@@ -8,6 +8,7 @@ own            the agent's own outcome, where the task has one
 last           R_i for the last call of the trajectory, 0 before (MARFT: micro-step values carry it back)
 difference     R_i minus the outcome without the agent (difference reward, Wolpert and Tumer 2001)
 shapley        the agent's mean contribution over all orders of joining (Shapley 1953), exact
+step           what that call itself came to: whether the answer is right if the team stops after it
 =============  ==============================================================================================
 
 Penalties of a call (an unreadable reply) are added by the trainer to that call alone, under every rule.
@@ -41,11 +42,13 @@ class Outcome:
         own: outcome of each agent, where the task tells them apart.
         worth: outcome with only these agents themselves, for the rules that need it; every coalition for ``shapley``,
             all but one agent for ``difference``.
+        steps: outcome of each call, in order, where it is known; for ``step``.
     """
 
     team: float
     own: Mapping[str, float] = field(default_factory=dict)
     worth: Mapping[frozenset[str], float] = field(default_factory=dict)
+    steps: Sequence[float] = ()
 
 
 Rule = Callable[[Outcome, Sequence[str]], Floats]
@@ -97,6 +100,15 @@ def shapley(outcome: Outcome, callers: Sequence[str]) -> Floats:
         raise InputError("credit", f"shapley of {len(names)} agents", mend)
     value = exact_shapley([_worth(outcome, some) for some in coalitions(names)])
     return value[[names.index(name) for name in callers]]
+
+
+@CREDIT.register("step")
+def step(outcome: Outcome, callers: Sequence[str]) -> Floats:
+    """What each call itself came to. Raises InputError unless there is a figure for every call."""
+    if len(outcome.steps) != len(callers):
+        found = f"step, with {len(outcome.steps)} outcomes of {len(callers)} calls"
+        raise InputError("credit", found, "Tell what every call came to, or use shared.")
+    return np.array(outcome.steps, float)
 
 
 def aligned_advantages(own: ArrayLike, other: ArrayLike, strength: float, discount: float) -> Floats:

@@ -11,14 +11,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from shoal.errors import InputError
+from shoal.errors import InputError, UnknownName
 from shoal.models.causal.network import load_base, need_packages, tiny_network
 from shoal.models.causal.tokenizers import CharacterTokenizer, Tokenizer
 from shoal.models.interface import Model
-from shoal.posttrain.method import METHODS, Method
+from shoal.posttrain.method import METHODS
+from shoal.posttrain.offline import OFFLINE
 from shoal.posttrain.policies import Lora, Policy, export_adapters, make_policies, share
 from shoal.posttrain.rollouts import Rollout, roll_out
-from shoal.posttrain.trainer import CHECKPOINT, Figures, Trainer
+from shoal.posttrain.training import CHECKPOINT, Figures, Training, TrainingMethod
 from shoal.runs.seeds import derive
 from shoal.stats import Estimate, mean, paired_difference
 from shoal.tasks.catalogue import open_task
@@ -68,13 +69,13 @@ class TeamTraining:
     """What came of a training.
 
     Attributes:
-        trainer: with the trained policies and the history.
+        trainer: the training, with the trained policies and the history.
         before: right answers on the held-out problems before, 0 or 1 [problems].
         after: the same problems after.
         adapters: folders of the trained roles.
     """
 
-    trainer: Trainer
+    trainer: Training
     before: NDArray[np.float64]
     after: NDArray[np.float64]
     adapters: list[Path] = field(default_factory=list)
@@ -99,18 +100,25 @@ class Preparation:
         model: spec of the base.
     """
 
-    trainer: Trainer
+    trainer: Training
     tested: list[Problem]
     model: str
 
 
+def find_method(name: str) -> type[TrainingMethod]:
+    """A method that learns from its own rollouts, or from data. Raises UnknownName."""
+    if name not in METHODS and name not in OFFLINE:
+        raise UnknownName("method", name, [*METHODS, *OFFLINE])
+    return METHODS.get(name) if name in METHODS else OFFLINE.get(name)
+
+
 def train_team(
-    method: str | Method,
+    method: str | TrainingMethod,
     team: str,
     task: str,
     model: str,
     *,
-    updates: int = 50,
+    updates: int | None = None,
     folder: Path | None = None,
     resume: bool = False,
     checkpoint_every: int = 10,
@@ -126,7 +134,7 @@ def train_team(
 
 
 def prepare(
-    method: str | Method,
+    method: str | TrainingMethod,
     team: str,
     task: str,
     model: str,
@@ -142,7 +150,7 @@ def prepare(
     """Put a training together; nothing is written.
 
     Args:
-        method: a name of ``METHODS`` (grpo, dr-mas, ...), or a method.
+        method: a name (grpo, dr-mas, ..., sft, dpo, malt), or a method.
         team: recipe or protocol, as ``shoal team`` takes it.
         task: task set, as ``shoal team`` takes it.
         model: base: ``local:smollm2``, ``local:tiny-SKILL``, ``local:FOLDER`` (of transformers), or ``fresh:tiny``.
@@ -160,18 +168,18 @@ def prepare(
     """
     need_packages(model)
     plan = open_team(team)
-    chosen = METHODS.get(method)(**(settings or {})) if isinstance(method, str) else method
-    _check_group(chosen)
+    chosen = find_method(method)(**(settings or {})) if isinstance(method, str) else method
+    chosen.check()
     source, tested = _split(open_task(task), held_out, seed)
     network, tokenizer = open_base(model, seed)
     names = list(trained) or [agent.name for agent in plan.agents]
     policies = _policies(names, network, tokenizer, lora, shared, seed)
-    return Preparation(Trainer(plan.run, plan.agents, policies, chosen, source, seed, frozen), tested, model)
+    return Preparation(chosen.training(plan.run, plan.agents, policies, source, seed, frozen), tested, model)
 
 
 def carry_out(
     ready: Preparation,
-    updates: int,
+    updates: int | None = None,
     *,
     folder: Path | None = None,
     resume: bool = False,
@@ -183,7 +191,7 @@ def carry_out(
 
     Args:
         ready: what is trained.
-        updates: to be done, those of an earlier part included.
+        updates: to be done, those of an earlier part included; 50 if left out, or all passes over the data.
         folder: for checkpoints and adapters.
         resume: go on from the checkpoint in ``folder``.
         checkpoint_every: updates between checkpoints.
@@ -208,12 +216,12 @@ def carry_out(
     return result
 
 
-def accuracy(trainer: Trainer, problems: Sequence[Problem]) -> NDArray[np.float64]:
+def accuracy(trainer: Training, problems: Sequence[Problem]) -> NDArray[np.float64]:
     """Right answers of the team as it is, greedy, 0 or 1 for each problem."""
     return np.array([float(r.problem.check(r.answer)) for r in examine(trainer, problems)])
 
 
-def examine(trainer: Trainer, problems: Sequence[Problem], temperature: float = 0.0) -> list[Rollout]:
+def examine(trainer: Training, problems: Sequence[Problem], temperature: float = 0.0) -> list[Rollout]:
     """The team's work on problems as it is, once on each; nothing is learned from it."""
     if not problems:
         return []
@@ -246,13 +254,6 @@ def _split(task: Task, held_out: int | None, seed: int) -> tuple[HeldOut, list[P
     if not source.problems(1, 0):
         raise InputError("--held-out", count, "The task has no problems left to train on; hold out fewer.")
     return source, tested
-
-
-def _check_group(method: Method) -> None:
-    """A method that compares rollouts of a problem with each other needs two of them."""
-    if method.settings.group < 2 and type(method).advantages is Method.advantages:
-        mend = f"{method.name} compares rollouts of a problem with each other; use at least 2."
-        raise InputError(f"method {method.name} group", method.settings.group, mend)
 
 
 def _policies(

@@ -11,16 +11,23 @@ not say). The generator is not given preferences unless asked to: for instructio
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import astuple, dataclass
+from typing import Any, ClassVar
 
 import numpy as np
+import orjson
 from pydantic import BaseModel, ConfigDict, Field
 
+from shoal.errors import InputError
 from shoal.models.causal.writing import Prompt
-from shoal.posttrain.losses import dpo, sft
+from shoal.posttrain.branching import grow as branch_out
+from shoal.posttrain.dpo import Preferring, margins
+from shoal.posttrain.examples import Example, Preference, write_rows
+from shoal.posttrain.offline import OfflineMethod, OfflineTraining, Passes, batches, by_policy, offline
 from shoal.posttrain.policies import Policy
 from shoal.posttrain.preference_trees import Node, Pair, good, pairs, tree_size, values
+from shoal.posttrain.sft import Imitation
+from shoal.posttrain.training import Figures
 from shoal.runs.seeds import derive
 from shoal.tasks.problem import Problem, Question
 from shoal.teams.protocols.asking import brief
@@ -50,6 +57,20 @@ class MaltSettings(BaseModel):
     epochs: int = Field(1, ge=1, le=100, description="Passes over the data of each stage.")
     batch: int = Field(16, ge=1, le=4096, description="Outputs, or pairs, in one step.")
     prefer: tuple[str, ...] = Field(("verifier", "refiner"), description="Roles that learn from preferences too.")
+
+
+class MaltTeamSettings(MaltSettings):
+    """Settings of MALT for any team."""
+
+    questions: int = Field(64, ge=1, le=100_000, description="Questions with a tree each.")
+    problems: int = Field(8, ge=1, le=4096, description="Trees grown in one update.")
+    prefer: tuple[str, ...] = Field((), description="Agents that learn from preferences too; all but the first.")
+    max_grad_norm: float = Field(1.0, gt=0, description="Norm to which a role's gradient is clipped.")
+
+    @property
+    def learning_rate(self) -> float:
+        """Of the first stage that learns."""
+        return self.imitation_rate
 
 
 @dataclass(frozen=True)
@@ -98,11 +119,13 @@ def grow(policies: Mapping[str, Policy], problems: Sequence[Problem], settings: 
             right = problem.check(extract(problem.question, text)) if last else None
             forests[t].append(Node(parent, place, text, tuple(prompt.ids), tuple(written.tokens), right))
             paths.append((t, len(forests[t]) - 1, [*said, (role, text)]))
-    trees = []
-    for problem, nodes in zip(problems, forests, strict=True):
-        worth = values(nodes)
-        trees.append(Tree(problem, nodes, worth, pairs(nodes, worth, settings.most_pairs, settings.threshold)))
-    return trees
+    return [graded(problem, nodes, settings) for problem, nodes in zip(problems, forests, strict=True)]
+
+
+def graded(problem: Problem, nodes: list[Node], settings: MaltSettings) -> Tree:
+    """A tree with the values of its nodes, backed up from the leaves, and its pairs."""
+    worth = values(nodes)
+    return Tree(problem, nodes, worth, pairs(nodes, worth, settings.most_pairs, settings.threshold))
 
 
 def train_role(
@@ -112,80 +135,167 @@ def train_role(
 
     Returns figures: outputs imitated, pairs, the last losses, and the margin of the pairs after training.
     """
-    nodes = [
-        (node.prompt, node.tokens)
-        for tree in trees
-        for node, keep in zip(tree.nodes, good(tree.worth, settings.threshold), strict=True)
-        if keep and node.role == place
-    ]
-    found = {"imitated": float(len(nodes)), "pairs": 0.0}
-    rng = np.random.default_rng(derive(seed, "order", place))
-    if nodes:
-        found["imitation loss"] = _imitate(policy, nodes, settings, rng)
-    chosen = [(tree.nodes[p.chosen], tree.nodes[p.rejected]) for tree in trees for p in tree.pairs if p.role == place]
+    found = {"imitated": 0.0, "pairs": 0.0}
+    rng, roles = np.random.default_rng(derive(seed, "order", place)), {place: policy.role}
+    examples, chosen = imitated(trees, roles, settings.threshold), preferred(trees, roles)
+    found["imitated"] = float(len(examples))
+    if examples:
+        imitation = Imitation({policy.role: examples}, settings.imitation_rate, settings.epochs, settings.batch, seed)
+        found[imitation.title] = _passed(imitation, policy, rng)
     if prefer and chosen:
         found["pairs"] = float(len(chosen))
-        found["preference loss"], found["margin"] = _prefer(policy, chosen, settings, rng)
+        preferring = Preferring(
+            {policy.role: chosen}, settings.preference_rate, settings.epochs, settings.batch, seed, beta=settings.beta
+        )
+        preferring.refer([policy])
+        found[preferring.title] = _passed(preferring, policy, rng)
+        reference = preferring.reference[policy.role]
+        found["margin"] = float(margins(policy, reference, chosen, settings.beta).mean())
     return found
 
 
-def margins(policy: Policy, reference: Sequence[Any], held: Sequence[tuple[Node, Node]], beta: float) -> Any:
-    """Reward margin of each pair against log-probabilities under a reference [2, pairs], as ``summed`` gives them."""
-    better, worse = (summed(policy, [pair[i] for pair in held]) for i in range(2))
-    return beta * ((better - reference[0]) - (worse - reference[1]))
-
-
-def summed(policy: Policy, nodes: Sequence[Node]) -> Any:
-    """Log-probability of each whole output, without gradient."""
+def _passed(passes: Passes[Any], policy: Policy, rng: np.random.Generator) -> float:
+    """All passes of one policy with an optimiser of their own; the last loss."""
     import torch
 
-    with torch.no_grad():
-        new, _, _ = policy.logprobs([n.prompt for n in nodes], [n.tokens for n in nodes])
-    return new.sum(-1).numpy()
+    optimiser = torch.optim.AdamW(policy.parameters(), lr=passes.rate, weight_decay=0.0)
+    loss = 0.0
+    for _ in range(passes.epochs):
+        for part in batches(len(passes.rows[policy.role]), passes.batch, rng):
+            loss = passes.step(policy, optimiser, [int(i) for i in part])[passes.title]
+    return loss
 
 
-def _imitate(policy: Policy, nodes: Sequence[Any], settings: MaltSettings, rng: np.random.Generator) -> float:
-    import torch
-
-    optimiser = torch.optim.AdamW(policy.parameters(), lr=settings.imitation_rate, weight_decay=0.0)
-    loss = torch.zeros(())
-    for _ in range(settings.epochs):
-        for part in _batches(len(nodes), settings.batch, rng):
-            new, _, mask = policy.logprobs([nodes[i][0] for i in part], [nodes[i][1] for i in part])
-            loss = sft(new, mask)
-            optimiser.zero_grad()
-            loss.backward()
-            optimiser.step()
-    return float(loss.detach())
+def imitated(trees: Sequence[Tree], roles: Mapping[int, str], threshold: float) -> list[Example]:
+    """Good outputs of some roles, by their place in the chain."""
+    return [
+        Example(roles[node.role], node.prompt, node.tokens)
+        for tree in trees
+        for node, keep in zip(tree.nodes, good(tree.worth, threshold), strict=True)
+        if keep and node.role in roles
+    ]
 
 
-def _prefer(
-    policy: Policy, chosen: Sequence[tuple[Node, Node]], settings: MaltSettings, rng: np.random.Generator
-) -> tuple[float, float]:
-    """Last loss, and mean margin of the pairs after training."""
-    import torch
-
-    reference = [torch.as_tensor(summed(policy, [pair[i] for pair in chosen])) for i in range(2)]
-    optimiser = torch.optim.AdamW(policy.parameters(), lr=settings.preference_rate, weight_decay=0.0)
-    loss = torch.zeros(())
-    for _ in range(settings.epochs):
-        for part in _batches(len(chosen), settings.batch, rng):
-            both = []
-            for side in range(2):
-                nodes = [chosen[i][side] for i in part]
-                new, _, _ = policy.logprobs([n.prompt for n in nodes], [n.tokens for n in nodes])
-                both.append(new.sum(-1))
-            each, _ = dpo(both[0], both[1], reference[0][part], reference[1][part], settings.beta)
-            loss = each.mean()
-            optimiser.zero_grad()
-            loss.backward()
-            optimiser.step()
-    after = margins(policy, [x.numpy() for x in reference], chosen, settings.beta)
-    return float(loss.detach()), float(after.mean())
+def preferred(trees: Sequence[Tree], roles: Mapping[int, str]) -> list[Preference]:
+    """Pairs of some roles, by their place in the chain."""
+    return [
+        Preference(roles[p.role], t.nodes[p.chosen].prompt, t.nodes[p.chosen].tokens, t.nodes[p.rejected].tokens)
+        for t in trees
+        for p in t.pairs
+        if p.role in roles
+    ]
 
 
-def _batches(count: int, size: int, rng: np.random.Generator) -> list[Any]:
-    return np.array_split(rng.permutation(count), max(1, round(count / size)))
+@offline("malt")
+class Malt(OfflineMethod):
+    """Roles learn from trees of their team's work: imitation, then preferences (MALT, arXiv 2412.01928).
+
+    The trees grow through the team itself, so every role is trained on the prompts that it gets there. Updates grow
+    trees, then imitate, then prefer; what was gathered lies beside the curves, for ``sft`` and ``dpo`` to read.
+    """
+
+    schema: ClassVar[type[MaltTeamSettings]] = MaltTeamSettings
+    source = "trees of its own work"
+    idle = (
+        "no output was good and no siblings differed. Begin from a model that solves some of the problems, "
+        "or raise --set branches, questions or temperature."
+    )
+
+    def begin(self, training: OfflineTraining) -> None:
+        """Draw the questions; raises InputError for trees that cannot be and roles that there are not."""
+        s, self._roles, self._team = self.settings, dict(enumerate(training.policies)), training
+        strangers = sorted(set(s.prefer) - set(training.policies))
+        if strangers:
+            raise InputError("malt prefer", strangers[0], f"Trained agents are {', '.join(training.policies)}.")
+        handy = [agent.name for agent in training.agents if agent.tools and agent.name in training.policies]
+        if handy:
+            raise InputError("malt team", handy[0], "It has tools, whose results would be imitated; use grpo.")
+        tree_size(len(self._roles), s.branches, s.questions)
+        self._questions = list(training.task.problems(s.questions, derive(training.seed, "questions")))
+        self._growing = -(-len(self._questions) // s.problems)
+        self._outputs = tree_size(len(self._roles), s.branches, len(self._questions))
+        self._examples: list[Example] = []
+        self._pairs: list[Preference] = []
+        self._arrange()
+
+    def length(self) -> int:
+        """Of growing; when all trees are there, of the passes over what they gave too."""
+        length: int = self._growing + self._imitation.length() + self._preferring.length()
+        return length
+
+    def outlook(self) -> str:
+        """How large the trees are."""
+        return f"{len(self._questions)} questions, {self._outputs:,} outputs at most"
+
+    def learn(self, training: OfflineTraining) -> Figures:
+        """Trees of some questions, or a step of each role."""
+        number = training.updates - self._growing
+        if number < 0:
+            return self._grow(training)
+        if number < self._imitation.length():
+            return self._imitation.learn(training, number)
+        number -= self._imitation.length()
+        if number == 0:
+            training.forget_moments()
+            self._preferring.refer(training.distinct())
+        return self._preferring.learn(training, number)
+
+    def shape(self) -> dict[str, Any]:
+        """All settings: they say what the updates after a checkpoint are about."""
+        return {"settings": self.settings.model_dump(mode="json")}
+
+    def tensors(self) -> dict[str, Any]:
+        """What was gathered, and the reference."""
+        import torch
+
+        rows = orjson.dumps([[astuple(row) for row in rows] for rows in (self._examples, self._pairs)])
+        return {"rows": torch.from_numpy(np.frombuffer(rows, np.uint8).copy()), **self._preferring.tensors()}
+
+    def restore(self, tensors: Mapping[str, Any]) -> None:
+        """Take up what ``tensors`` gave."""
+        examples, pairs = orjson.loads(tensors["rows"].numpy().tobytes())
+        self._examples = [Example(role, *map(tuple, tokens)) for role, *tokens in examples]
+        self._pairs = [Preference(role, *map(tuple, tokens)) for role, *tokens in pairs]
+        self._arrange()
+        self._preferring.restore(tensors)
+
+    def _grow(self, training: OfflineTraining) -> Figures:
+        s, first = self.settings, training.updates * self.settings.problems
+        problems = self._questions[first : first + s.problems]
+        grown = branch_out(
+            training.team, training.agents, problems, training.policies, branches=s.branches,
+            seed=derive(training.seed, "trees"), temperature=s.temperature, max_tokens=s.max_tokens,
+            frozen=training.frozen, reward=training.reward,
+        )  # fmt: skip
+        trees = [graded(problem, nodes, s) for problem, (nodes, _) in zip(problems, grown, strict=True)]
+        examples, chosen = imitated(trees, self._roles, s.threshold), preferred(trees, self._roles)
+        self._examples += examples
+        self._pairs += chosen
+        if training.updates + 1 == self._growing:
+            self._arrange()
+            self._keep(training)
+        ends = [rollout for _, rollouts in grown for rollout in rollouts]
+        return {
+            "right": float(np.mean([r.reward for r in ends])),
+            "answered": float(np.mean([r.answer is not None for r in ends])),
+            "outputs": float(sum(len(nodes) for nodes, _ in grown)), "good": float(len(examples)),
+            "pairs": float(len(chosen)), "trees with pairs": float(np.mean([bool(t.pairs) for t in trees])),
+        }  # fmt: skip
+
+    def _arrange(self) -> None:
+        """The passes over what was gathered."""
+        s, team = self.settings, self._team
+        liking = set(s.prefer) or {role for place, role in self._roles.items() if place > 0 or len(self._roles) == 1}
+        pairs, shape = [p for p in self._pairs if p.role in liking], (s.epochs, s.batch, team.seed, s.max_grad_norm)
+        self._imitation = Imitation(by_policy(self._examples, team.policies), s.imitation_rate, *shape)
+        self._preferring = Preferring(by_policy(pairs, team.policies), s.preference_rate, *shape, s.beta)
+
+    def _keep(self, training: OfflineTraining) -> None:
+        """Files that ``sft`` and ``dpo`` read."""
+        if training.folder is not None:
+            training.folder.mkdir(parents=True, exist_ok=True)
+            write_rows(training.folder / "examples.jsonl", self._examples, training.policies)
+            write_rows(training.folder / "pairs.jsonl", self._pairs, training.policies)
 
 
 def answer(

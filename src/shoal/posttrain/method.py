@@ -4,19 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
+from shoal.errors import InputError
 from shoal.posttrain.advantages import MODES, Mode, agent_advantages
 from shoal.posttrain.credit import CREDIT, Outcome
 from shoal.posttrain.losses import Average, Ratio
 from shoal.posttrain.policies import Policy
-from shoal.posttrain.rollouts import Rollout, Turn
+from shoal.posttrain.rollouts import Rollout, StepOutcomes, Turn, standing_answers
+from shoal.posttrain.training import TrainingMethod
 from shoal.registry import Registry
-from shoal.runs.settings import validate
+
+if TYPE_CHECKING:
+    from shoal.posttrain.trainer import Trainer
 
 Floats = NDArray[np.float64]
 
@@ -29,6 +33,7 @@ class MethodSettings(BaseModel):
     problems: int = Field(8, ge=1, le=4096, description="Problems in one update.")
     group: int = Field(4, ge=1, le=256, description="Rollouts of each problem (N, K or G in the papers).")
     learning_rate: float = Field(1e-4, gt=0, le=1, description="Of AdamW.")
+    rate_warm_up: int = Field(0, ge=0, le=100_000, description="Updates in which the learning rate rises to its value.")
     temperature: float = Field(1.0, gt=0, le=2, description="Sampling temperature of rollouts.")
     max_tokens: int = Field(32, ge=1, le=8192, description="Longest reply of a seat, in tokens.")
     credit: str = Field("shared", description="Rule from the team's outcome to a call's reward; see CREDIT.")
@@ -86,20 +91,31 @@ class Batch:
         return [turn.agent for turn in self.turns]
 
 
-class Method:
-    """What a published method states: how a call's advantage comes about, and settings. The trainer does the rest.
+class Method(TrainingMethod):
+    """What a method that learns from its own rollouts states: how a call's advantage comes about, and settings.
+
+    The trainer does the rest.
 
     Attributes:
-        name: on the command line.
-        schema: of its settings.
-        settings: of this one.
+        step_outcomes: tells what each call of a rollout came to, for the credit rule ``step``.
     """
 
-    name: ClassVar[str]
     schema: ClassVar[type[MethodSettings]] = MethodSettings
+    source: ClassVar[str] = "its own rollouts"
+    step_outcomes: StepOutcomes = staticmethod(standing_answers)
 
-    def __init__(self, **settings: Any) -> None:
-        self.settings: Any = validate(self.schema, settings, f"method {self.name}")
+    def training(self, *parts: Any) -> Trainer:
+        """A trainer with this method."""
+        from shoal.posttrain.trainer import Trainer
+
+        team, agents, policies, task, seed, frozen = parts
+        return Trainer(team, agents, policies, self, task, seed, frozen)
+
+    def check(self) -> None:
+        """A method that compares rollouts of a problem with each other needs two of them."""
+        if self.settings.group < 2 and type(self).advantages is Method.advantages:
+            mend = f"{self.name} compares rollouts of a problem with each other; use at least 2."
+            raise InputError(f"method {self.name} group", self.settings.group, mend)
 
     def prepare(self, policies: Mapping[str, Policy]) -> None:
         """Called once before training, for methods with parts of their own (a critic)."""
@@ -109,7 +125,8 @@ class Method:
         """Reward of each call of a rollout."""
         s = self.settings
         callers = [turn.agent for turn in rollout.turns]
-        earned = CREDIT.get(s.credit)(Outcome(rollout.reward), callers)
+        steps = self.step_outcomes(rollout) if s.credit == "step" else ()
+        earned = CREDIT.get(s.credit)(Outcome(rollout.reward, steps=steps), callers)
         short: Floats = np.array([not turn.ended for turn in rollout.turns], float)
         return earned - float(s.penalty) * short
 
@@ -131,14 +148,6 @@ class Method:
     def ready(self, update: int) -> bool:
         """Whether policies learn in this update; False while something else warms up."""
         return True
-
-    def tensors(self) -> dict[str, Any]:
-        """What a checkpoint must keep besides policies and their optimisers."""
-        return {}
-
-    def restore(self, tensors: Mapping[str, Any]) -> None:
-        """Take up what ``tensors`` gave."""
-        return
 
 
 M = TypeVar("M", bound=type[Method])

@@ -34,7 +34,7 @@ class Node:
         text: in words.
         prompt: token ids read.
         tokens: token ids written.
-        right: of a leaf, whether its answer is right; None elsewhere.
+        right: grade of a leaf, 1 or True where its answer is right; None elsewhere.
     """
 
     parent: int
@@ -42,7 +42,7 @@ class Node:
     text: str
     prompt: tuple[int, ...] = ()
     tokens: tuple[int, ...] = ()
-    right: bool | None = None
+    right: float | None = None
 
 
 @dataclass(frozen=True)
@@ -124,7 +124,10 @@ def value_bound(branches: int, error: float) -> float:
 
 
 def export_pairs(path: Path, trees: Sequence[tuple[Sequence[Node], Sequence[Pair]]], roles: Sequence[str]) -> int:
-    """Write pairs as JSON lines (role, prompt ids, chosen, rejected, gap), to train elsewhere; returns how many."""
+    """Write pairs as JSON lines (role, prompt ids, chosen, rejected, gap), to train elsewhere; returns how many.
+
+    ``shoal train-team dpo --data`` reads them; replies stand as texts and as token ids.
+    """
     count = 0
     with path.open("w", encoding="utf-8") as file:
         for nodes, found in trees:
@@ -134,6 +137,8 @@ def export_pairs(path: Path, trees: Sequence[tuple[Sequence[Node], Sequence[Pair
                     "role": roles[pair.role], "prompt": list(chosen.prompt), "chosen": chosen.text,
                     "rejected": rejected.text, "gap": pair.gap, "nodes": asdict(pair),
                 }  # fmt: skip
+                if chosen.tokens and rejected.tokens:
+                    row |= {"chosen_tokens": list(chosen.tokens), "rejected_tokens": list(rejected.tokens)}
                 file.write(json.dumps(row) + "\n")
                 count += 1
     return count

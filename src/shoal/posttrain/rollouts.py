@@ -1,8 +1,8 @@
 """Rollouts of any team with any mix of trainable and frozen seats.
 
 A team does not know that it is being trained: a trainable agent's model is a seat that writes with its role's policy
-and notes the tokens that it read and wrote. Only what it wrote is trained on; other agents' and tools' words are
-prompt, and a prompt gets no gradient by construction.
+and notes the tokens that it read and wrote. Only what it wrote is trained on: other agents' words are prompt, which
+gets no gradient by construction, and what a tool gave in the middle of a reply is masked.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from shoal.posttrain.policies import Policy
 from shoal.runs.budget import Budget, Limits
 from shoal.runs.seeds import derive
 from shoal.stats import Evidence
+from shoal.tasks.answers import extract
 from shoal.tasks.problem import Problem
 from shoal.teams.agent import Agent
 from shoal.teams.evaluation import answer_one
@@ -38,11 +39,12 @@ class Turn:
         role: whose policy wrote.
         agent: name in the team.
         prompt: token ids read.
-        tokens: token ids written.
+        tokens: token ids of the reply.
         logprobs: of each, when written.
         temperature: at which.
         ended: False if the reply was cut at its longest length.
         text: the reply in words.
+        given: by token, whether a tool gave it, so that nothing is learned from it; empty where no tool was called.
     """
 
     role: str
@@ -53,6 +55,12 @@ class Turn:
     temperature: float
     ended: bool
     text: str
+    given: list[bool] = field(default_factory=list)
+
+    @property
+    def written(self) -> int:
+        """Tokens of the seat's own."""
+        return len(self.tokens) - sum(self.given)
 
 
 @dataclass
@@ -87,6 +95,24 @@ def correctness(problem: Problem, rollout: Rollout) -> float:
     return float(problem.check(rollout.answer))
 
 
+StepOutcomes = Callable[["Rollout"], Sequence[float]]
+"""From a rollout to what each of its calls came to."""
+
+
+def standing_answers(rollout: Rollout) -> list[float]:
+    """For each call, 1 if the team would be right if it stopped after it, else 0.
+
+    Replies are read as the team reads them. One without an answer leaves the last one that there was, so that a call
+    which only comments is worth what was said before it; teams with verdicts need a rule of their own.
+    """
+    outcomes, right = list[float](), 0.0
+    for turn in rollout.turns:
+        answer = extract(rollout.problem.question, turn.text)
+        right = right if answer is None else float(rollout.problem.check(answer))
+        outcomes.append(right)
+    return outcomes
+
+
 class PolicyModel(CausalModel):
     """A policy as a model; all its rollouts write in common batches."""
 
@@ -111,6 +137,7 @@ class Seat(Model):
 
     engine: PolicyModel
     turns: list[Turn]
+    calls_tools: bool = field(init=False, default=True)
     spec: str = field(init=False)
     identity: str = field(init=False)
     evidence: Evidence = field(init=False, default=Evidence.TRAINED)
@@ -125,15 +152,30 @@ class Seat(Model):
 
     async def complete(self, request: Request) -> Completion:
         """Answer and note it."""
-        prompt, written, seconds = await self.engine.written(request)
-        completion = self.engine.completion(request, prompt, written, seconds)
-        self.turns.append(
-            Turn(
-                self.engine.policy.role, request.agent, list(prompt.ids), list(written.tokens), list(written.logprobs),
-                request.temperature, written.ended, completion.text,
-            )
-        )  # fmt: skip
+        completion, turn = await self.write(request)
+        self.turns.append(turn)
         return completion
+
+    async def write(self, request: Request) -> tuple[Completion, Turn]:
+        """An answer, and the turn to be noted."""
+        prompt, written, completion = await self.engine.written(request)
+        turn = Turn(
+            self.engine.policy.role, request.agent, list(prompt.ids), list(written.tokens), list(written.logprobs),
+            request.temperature, written.ended, completion.text, list(written.given),
+        )  # fmt: skip
+        return completion, turn
+
+
+class Seating:
+    """Which seats a rollout's trained agents get, and the root of its sampling seeds."""
+
+    def seat(self, engine: PolicyModel, rollout: Rollout) -> Seat:
+        """A seat that notes its turns in the rollout."""
+        return Seat(engine, rollout.turns)
+
+    def seed(self, root: int, problem: Problem, sample: int) -> int:
+        """Another one for each rollout."""
+        return derive(root, problem.question.id, sample)
 
 
 def roll_out(
@@ -150,6 +192,7 @@ def roll_out(
     reward: Reward = correctness,
     trace: TraceWriter | None = None,
     limits: Limits | None = None,
+    seating: Seating | None = None,
 ) -> list[Rollout]:
     """Let the team work on each problem ``group`` times.
 
@@ -166,6 +209,7 @@ def roll_out(
         reward: of the team.
         trace: where events go.
         limits: hard budget of each rollout.
+        seating: other seats for trained agents than ordinary ones.
 
     Returns rollouts of the first problem, then of the next, ...
 
@@ -176,7 +220,7 @@ def roll_out(
     return asyncio.run(
         _roll_out(
             team, agents, problems, policies, group, seed, temperature, max_tokens, frozen, reward,
-            trace or TraceWriter(None, "rollouts"), limits,
+            trace or TraceWriter(None, "rollouts"), limits, seating or Seating(),
         )
     )  # fmt: skip
 
@@ -207,6 +251,7 @@ async def _roll_out(
     reward: Reward,
     trace: TraceWriter,
     limits: Limits | None,
+    seating: Seating,
 ) -> list[Rollout]:
     order = asyncio.Lock()  # one batch at a time, so that batches, and so rounding, are the same in every run
     engines = {id(policy): PolicyModel(policy, order) for policy in policies.values()}
@@ -219,12 +264,12 @@ async def _roll_out(
     async def one(problem: Problem, sample: int) -> Rollout:
         rollout = Rollout(problem, sample, [])
         seated = [
-            replace(a, model=Seat(engines[id(policies[a.name])], rollout.turns)) if a.name in policies else a
+            replace(a, model=seating.seat(engines[id(policies[a.name])], rollout)) if a.name in policies else a
             for a in agents
         ]
         session = Session(
             model=spare, question=problem.question, trace=trace, budget=Budget(limits),
-            seed=derive(seed, problem.question.id, sample), temperature=temperature, max_tokens=max_tokens,
+            seed=seating.seed(seed, problem, sample), temperature=temperature, max_tokens=max_tokens,
         )  # fmt: skip
         async with gate:
             answered = await answer_one(team, seated, problem, session, "rollout")

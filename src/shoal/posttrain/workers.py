@@ -28,6 +28,7 @@ from shoal.posttrain.checkpoints import load_tensors, save_tensors
 from shoal.posttrain.policies import Policy
 from shoal.posttrain.rollouts import Rollout, Turn, roll_out
 from shoal.posttrain.trainer import Trainer
+from shoal.posttrain.training import Training
 from shoal.runs.folder import write_atomically
 from shoal.runs.seeds import derive
 from shoal.tasks.problem import Problem
@@ -200,6 +201,14 @@ def decoupled(trainer: Trainer, store: RolloutStore, shards: int) -> DecoupledTr
     """A trainer of the same settings that has not begun, with its rollouts by way of a store."""
     kept = {f.name: getattr(trainer, f.name) for f in fields(Trainer) if not f.name.startswith("_")}
     return DecoupledTrainer(**kept, store=store, shards=shards)
+
+
+def with_rollouts(training: Training) -> Trainer:
+    """The training, which workers can roll out for. Raises InputError if its method learns from data."""
+    if not isinstance(training, Trainer):
+        mend = f"{training.method.name} has no rollouts for others to make; leave it out."
+        raise InputError("--workers", training.method.name, mend)
+    return training
 
 
 def rolled_out(trainer: Trainer, job: Job) -> list[Rollout]:

@@ -174,16 +174,16 @@ def _train_tiny(
 
 def _held_margin(untrained: Any, policies: Any, tested: Any, settings: Any) -> float:
     """Mean reward margin, against the untrained roles, of the true pairs of held-out trees."""
-    from shoal.posttrain.malt import margins, summed
+    from shoal.posttrain.dpo import margins, summed
+    from shoal.posttrain.malt import preferred
 
     found = []
     for place, role in enumerate(policies):
         if role not in settings.prefer:
             continue
-        chosen = [(t.nodes[p.chosen], t.nodes[p.rejected]) for t in tested for p in t.pairs if p.role == place]
+        chosen = preferred(tested, {place: role})
         if chosen:
-            reference = [summed(untrained[role], [pair[i] for pair in chosen]) for i in range(2)]
-            found.append(margins(policies[role], reference, chosen, settings.beta))
+            found.append(margins(policies[role], summed(untrained[role], chosen), chosen, settings.beta))
     return float(np.concatenate(found).mean()) if found else 0.0
 
 

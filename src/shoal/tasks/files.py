@@ -19,6 +19,7 @@ from shoal.tasks.problem import AnswerKind, Problem, Question
 
 _LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 _TRUTHS = {"true", "false", "yes", "no"}
+PROBLEM_FORM = '{"question": ..., "answer": ...}'
 
 
 @dataclass(frozen=True)
@@ -50,8 +51,8 @@ class FileTask:
         return order[:count]
 
 
-def read_jsonl(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
-    """The JSON objects of a file with their line numbers, from 1; blank lines are skipped.
+def read_jsonl(path: Path, form: str = PROBLEM_FORM) -> Iterator[tuple[int, dict[str, Any]]]:
+    """The JSON objects of a file with their line numbers, from 1; blank lines are skipped. ``form`` is for mends.
 
     Raises:
         InputError: the file is absent or empty, or a line is not UTF-8, not JSON or not an object.
@@ -74,11 +75,11 @@ def read_jsonl(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
                 reason = getattr(error, "msg", "nested too deeply")
                 raise InputError(where, line.strip()[:60], f"Write one JSON object per line ({reason}).") from None
             if not isinstance(record, dict):
-                raise InputError(where, line.strip()[:60], 'Write an object: {"question": ..., "answer": ...}.')
+                raise InputError(where, line.strip()[:60], f"Write an object: {form}.")
             empty = False
             yield count, record
     if empty:
-        raise InputError("file", str(path), 'It is empty; write {"question": ..., "answer": ...} on each line.')
+        raise InputError("file", str(path), f"It is empty; write {form} on each line.")
 
 
 # ---------------------------------------------------------------------------------------------------- GSM8K

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from shoal.models.interface import Model
+from shoal.models.tools import Tool
 
 
 @dataclass(frozen=True)
@@ -19,6 +20,7 @@ class Agent:
         temperature: sampling temperature; None takes the session's.
         max_tokens: longest reply; None takes the session's.
         skills: competence by topic, for routers and for recipes; a description, not something a model sees.
+        tools: what it may call while it writes; its model must be able to go on after a result.
     """
 
     name: str
@@ -27,6 +29,7 @@ class Agent:
     temperature: float | None = None
     max_tokens: int | None = None
     skills: Mapping[str, float] = field(default_factory=dict)
+    tools: tuple[Tool, ...] = ()
 
 
 def make_agents(count: int, personas: Sequence[str] = (), prefix: str = "agent") -> list[Agent]:

@@ -13,9 +13,10 @@ from typing import Any, Generic, TypeVar
 
 from pydantic import BaseModel
 
-from shoal.errors import BudgetExceeded, ModelError
+from shoal.errors import BudgetExceeded, InputError, ModelError
 from shoal.models.interface import ChatMessage, Completion, Model, Request, TokenLogprob
 from shoal.models.structured import parse_reply, repair_prompt
+from shoal.models.tools import directions
 from shoal.runs.budget import Budget
 from shoal.runs.concurrency import gathered
 from shoal.runs.seeds import derive
@@ -126,8 +127,14 @@ class Session:
             stop: texts that end the reply.
             logprobs: alternatives to report per token.
             schema: JSON schema for models that can constrain their output.
+
+        Raises:
+            InputError: the agent has tools and its model cannot call any.
         """
         model = agent.model or self.model
+        if agent.tools and not model.calls_tools:
+            mend = f"{model.spec} cannot go on after a tool's result; seat a local:FOLDER or local:tiny-SKILL model."
+            raise InputError(f"tools of {agent.name}", ", ".join(tool.name for tool in agent.tools), mend)
         turn = self._turns[agent.name]
         self._turns[agent.name] = turn + 1
         messages = self._chat(agent, prompt)
@@ -146,6 +153,7 @@ class Session:
             logprobs=logprobs,
             question=self.question.id if self.question else "",
             agent=agent.name,
+            tools=agent.tools,
         )
         try:
             completion = await self._paid(agent, model, request, prompt_tokens, parents)
@@ -160,12 +168,20 @@ class Session:
         payload: dict[str, Any] = {"prompt": messages, "text": completion.text, "finish": completion.finish}
         if completion.failures:
             payload["failures"] = completion.failures
-        event = self.trace.write("model.call", agent.name, payload, parents, completion.usage)
+        results = [
+            self.trace.write(
+                "tool.result", agent.name,
+                {"tool": c.tool, "arguments": c.argument, "content": c.result, "error": c.failed}, parents,
+            )
+            for c in completion.calls
+        ]  # fmt: skip
+        event = self.trace.write("model.call", agent.name, payload, [*parents, *results], completion.usage)
         return Reply(agent.name, completion.text, event, completion.logprobs)
 
     def _chat(self, agent: Agent, prompt: str | Sequence[ChatMessage]) -> list[ChatMessage]:
-        """Persona, notices that wait for the agent, and the prompt."""
-        messages: list[ChatMessage] = [{"role": "system", "content": agent.persona}] if agent.persona else []
+        """Persona, tools, notices that wait for the agent, and the prompt."""
+        parts = [part for part in (agent.persona, directions(agent.tools) if agent.tools else "") if part]
+        messages: list[ChatMessage] = [{"role": "system", "content": "\n".join(parts)}] if parts else []
         messages += [{"role": "user", "content": notice} for notice in self.notices.pop(agent.name, ())]
         return [*messages, {"role": "user", "content": prompt}] if isinstance(prompt, str) else [*messages, *prompt]
 

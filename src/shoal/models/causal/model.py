@@ -6,6 +6,7 @@ import asyncio
 import hashlib
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,8 @@ from shoal.models.causal.network import context_of
 from shoal.models.causal.tokenizers import Tokenizer
 from shoal.models.causal.writing import Prompt, Written, write
 from shoal.models.interface import Completion, Model, Request, TokenLogprob
+from shoal.models.tools import Tool, ToolCall, asked, called
+from shoal.runs.seeds import derive
 from shoal.stats import Evidence
 from shoal.traces import Usage
 
@@ -38,6 +41,8 @@ class CausalModel(Model):
         order: held while a batch is written. Models that share one write in an order that does not depend on time.
     """
 
+    calls_tools = True
+
     def __init__(
         self, spec: str, network: Any, tokenizer: Tokenizer, evidence: Evidence = Evidence.LOCAL, identity: str = ""
     ) -> None:
@@ -59,31 +64,62 @@ class CausalModel(Model):
             InputError: no messages, or fewer than one token asked for.
             ModelError: "too long" if the prompt leaves no room in the context; "unsupported" for a schema.
         """
-        prompt, written, seconds = await self.written(request)
-        return self.completion(request, prompt, written, seconds)
+        _, _, completion = await self.written(request)
+        return completion
 
-    async def written(self, request: Request) -> tuple[Prompt, Written, float]:
-        """The tokens read and written for a request, and the seconds that it took; raises as ``complete``."""
+    async def written(self, request: Request) -> tuple[Prompt, Written, Completion]:
+        """The tokens read and written for a request, and the reply in words; raises as ``complete``."""
         started = time.perf_counter()
         prompt = self._prompt(request)
+        written = await self._queued(prompt)
+        calls: list[ToolCall] = []
+        while request.tools and written.ended and (call := called(self._text(written), request.tools)) is not None:
+            calls.append(call)
+            written = await self._continued(prompt, written, call, derive(request.seed, "tool", len(calls)))
+        return prompt, written, self._completion(request, prompt, written, calls, time.perf_counter() - started)
+
+    async def _queued(self, prompt: Prompt) -> Written:
+        """What is written for a prompt, in one batch with whatever else waits."""
         future: asyncio.Future[Written] = asyncio.get_running_loop().create_future()
         self._waiting.append((prompt, future))
         if self._at_work is None or self._at_work.done():
             self._at_work = asyncio.create_task(self._work())
-        return prompt, await future, time.perf_counter() - started
+        return await future
 
-    def completion(self, request: Request, prompt: Prompt, written: Written, seconds: float) -> Completion:
+    async def _continued(self, prompt: Prompt, written: Written, call: ToolCall, seed: int) -> Written:
+        """The reply with a tool's result in it, and what is written after that.
+
+        A reply that has no room left for the result and a token ends at the call, as one that was cut.
+        """
+        result = self.tokenizer.encode(call.inserted)
+        tokens = [*written.tokens, *result]
+        left = min(prompt.longest - written.own, (self.context or 0) - len(prompt.ids) - len(tokens))
+        if left < 1:
+            return replace(written, ended=False)
+        more = await self._queued(replace(prompt, ids=[*prompt.ids, *tokens], longest=left, seed=seed))
+        given = [*(written.given or [False] * len(written.tokens)), *[True] * len(result), *[False] * len(more.tokens)]
+        logprobs = [*written.logprobs, *[0.0] * len(result), *more.logprobs]
+        return Written([*tokens, *more.tokens], logprobs, more.ended, given)
+
+    def _text(self, written: Written) -> str:
+        return self.tokenizer.decode([t for t in written.tokens if t not in self.tokenizer.end])
+
+    def _completion(
+        self, request: Request, prompt: Prompt, written: Written, calls: Sequence[ToolCall], seconds: float
+    ) -> Completion:
         """The reply in words."""
-        kept = [t for t in written.tokens if t not in self.tokenizer.end]
-        text = self.tokenizer.decode(kept)
+        text = self._text(written)
         places = [place for stop in request.stop if (place := text.find(stop)) >= 0]
         text = text[: min(places)] if places else text
         logprobs = None
         if request.logprobs > 0:
-            pairs = zip(kept, written.logprobs, strict=False)
-            logprobs = tuple(TokenLogprob(self.tokenizer.decode([token]), value) for token, value in pairs)
-        usage = Usage(len(prompt.ids), len(written.tokens), 1, seconds)
-        return Completion(text, usage, "stop" if written.ended or places else "length", logprobs)
+            given = written.given or [False] * len(written.tokens)
+            rows = zip(written.tokens, written.logprobs, given, strict=True)
+            own = [(token, value) for token, value, passed in rows if not passed and token not in self.tokenizer.end]
+            logprobs = tuple(TokenLogprob(self.tokenizer.decode([token]), value) for token, value in own)
+        usage = Usage(len(prompt.ids) + sum(written.given), written.own, 1, seconds)
+        finish = "stop" if written.ended or places else "length"
+        return Completion(text, usage, finish, logprobs, calls=tuple(calls))
 
     def write(self, prompts: Sequence[Prompt]) -> list[Written]:
         """Continue all prompts in one batch."""
@@ -103,11 +139,22 @@ class CausalModel(Model):
                 "too long", f"the prompt has {len(ids)} tokens and {self.spec} takes {self.context}: cut it"
             )
         return Prompt(
-            ids, min(request.max_tokens, room), request.temperature, request.seed, self._stop_test(request.stop)
-        )
+            ids, min(request.max_tokens, room), request.temperature, request.seed,
+            self._stop_test(request.stop, request.tools),
+        )  # fmt: skip
 
-    def _stop_test(self, stops: Sequence[str]) -> Any:
-        """Whether one of the stop texts is in the last tokens; None where there are no stops."""
+    def _stop_test(self, stops: Sequence[str], tools: Sequence[Tool]) -> Any:
+        """Whether a stop text is in the last tokens, or a tool's call at their end; None where there are neither."""
+        if tools:
+            # A call may be long, so all is looked at, but only where a token has the sign that ends one.
+            ends = self._stop_test(stops, ())
+
+            def has_call(tokens: list[int]) -> bool:
+                bracket = "]" in self.tokenizer.decode(tokens[-1:])
+                call = asked(self.tokenizer.decode(tokens), tools) if bracket else None
+                return call is not None or (ends is not None and ends(tokens))
+
+            return has_call
         if not stops:
             return None
         window = max(len(stop.encode()) for stop in stops) + 4  # a token is at least one byte

@@ -15,6 +15,8 @@ PACKAGES = ("torch", "transformers", "peft")
 ADAPTER_FILE = "adapter_config.json"
 TINY = {"width": 128, "layers": 4, "heads": 4, "inner": 384, "context": 512}
 """About 0.9 M parameters."""
+SPREAD = 0.02
+"""Standard deviation of fresh weights: that of Llama, whose layers are thousands wide."""
 
 
 def lacking_packages() -> str | None:
@@ -30,11 +32,13 @@ def need_packages(what: str) -> None:
         raise InputError("model", what, f"It {reason}.")
 
 
-def tiny_network(seed: int, **shape: int) -> Any:
+def tiny_network(seed: int, *, spread: float = SPREAD, **shape: int) -> Any:
     """A fresh tiny transformer over characters.
 
     Args:
         seed: of its parameters.
+        spread: standard deviation of its weights. With Llama's a narrow network pays attention to nothing for
+            thousands of steps; about 0.8 / sqrt(width) makes it learn to copy in hundreds.
         shape: over ``TINY``: width, layers, heads, inner (of the feed-forward part), context.
     """
     import torch
@@ -50,6 +54,7 @@ def tiny_network(seed: int, **shape: int) -> Any:
         num_attention_heads=chosen["heads"],
         num_key_value_heads=chosen["heads"],
         max_position_embeddings=chosen["context"],
+        initializer_range=spread,
         tie_word_embeddings=True,
         pad_token_id=tokenizer.pad,
         bos_token_id=None,

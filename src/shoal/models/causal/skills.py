@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,8 @@ from shoal.models.local.cards import models_dir
 
 PREFIX = "tiny-"
 CARD = "card.json"
+SMALL = {"width": 96, "layers": 3, "heads": 3, "inner": 256}
+"""Shape of about 0.34 M parameters; a step costs 0.45 of one of ``TINY``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,27 +23,32 @@ class Skill:
 
     Attributes:
         task: spec of the task whose prompts it answers.
-        steps: gradient steps until it is good at it.
+        steps: gradient steps.
         problems: different problems to learn from.
         batch: examples in a step.
         learning_rate: of AdamW, at its highest.
         shape: of the network where it differs from ``TINY``, see ``tiny_network``.
+        easier: specs of easier tasks that are mixed in evenly. Their prompts are shorter, and what both need (to find
+            a word again, to copy what follows it) is learned sooner from them.
     """
 
     task: str
     steps: int
     problems: int = 20_000
-    batch: int = 64
-    learning_rate: float = 2e-3
-    shape: Mapping[str, int] = field(default_factory=dict)
+    batch: int = 16
+    learning_rate: float = 3e-3
+    shape: Mapping[str, int] = field(default_factory=lambda: dict(SMALL))
+    easier: Sequence[str] = ()
 
 
 SKILLS: dict[str, Skill] = {
-    "arithmetic": Skill("arithmetic:digits=2,steps=1,times=false", 3000),
-    "copying": Skill("copy", 800),
-    "lookup": Skill("lookup", 2500),
-    "sorting": Skill("sorting", 2500),
+    "arithmetic": Skill("arithmetic:digits=2,steps=1,times=false", 4000),
+    "copying": Skill("copy", 600),
+    "lookup": Skill("lookup", 4000, easier=("copy", "lookup:entries=2")),
+    "sorting": Skill("sorting", 4000, easier=("sorting:words=2", "sorting:words=3")),
 }
+"""Copying is measured: .975 of 200 held-out problems in 75 s of one processor core. The others' steps are estimates:
+look-up was not there after 800 (it answered .015)."""
 
 
 def tiny_folder(name: str) -> Path:

@@ -45,11 +45,18 @@ class Written:
         logprobs: natural logarithm of each token's probability under the distribution it was drawn from, temperature
             included (greedy: under temperature 1).
         ended: False if it was cut at the longest length.
+        given: by token, whether it is not the model's own but a tool's; empty where no tool was called.
     """
 
     tokens: list[int] = field(default_factory=list)
     logprobs: list[float] = field(default_factory=list)
     ended: bool = False
+    given: list[bool] = field(default_factory=list)
+
+    @property
+    def own(self) -> int:
+        """Tokens of the model's own."""
+        return len(self.tokens) - sum(self.given)
 
 
 def write(network: Any, prompts: Sequence[Prompt], end: Sequence[int], pad: int) -> list[Written]:

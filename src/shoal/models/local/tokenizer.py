@@ -44,6 +44,9 @@ class ChatTokenizer:
         """The chat as the text that the model reads, up to where its reply begins.
 
         As the template says: without a system message first, it puts in the model's default one.
+
+        Raises:
+            InputError: the model's template refuses the messages.
         """
         try:
             return self._template.render(messages=list(messages), add_generation_prompt=True)

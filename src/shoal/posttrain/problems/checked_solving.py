@@ -14,8 +14,11 @@ from __future__ import annotations
 import random
 from collections.abc import Sequence
 
+from shoal.errors import InputError
 from shoal.models.causal.tokenizers import Tokenizer
+from shoal.posttrain.rollouts import Rollout
 from shoal.posttrain.tiny import Example
+from shoal.tasks.answers import extract
 from shoal.tasks.problem import Problem, Question
 from shoal.teams.agent import Agent
 from shoal.teams.outcome import Outcome
@@ -61,12 +64,35 @@ async def solve_and_check(
         seen = own_and(None, post.read(verifier.name))
         call = Call(verifier, check_prompt(question, tried.answer), seen)
         verdict = (await poll(session, question, [call], answer=False))[0]
-        if verdict.text.lower().split()[-1:] != [NO]:
+        if approves(verdict.text):
             break
         refused.append(tried.answer)
         post.send(verifier.name, [refiner.name], f"{NO} {tried.answer}", (verdict.event,))
         heard += post.read(refiner.name)
     return conclude(session, question, [standing] if standing else [], rounds=len(refused) + 1, what="approved answer")
+
+
+def approves(verdict: str) -> bool:
+    """Whether a verdict lets an answer pass: all do that do not end in "no"."""
+    return verdict.lower().split()[-1:] != [NO]
+
+
+def attempts_and_verdicts(rollout: Rollout) -> list[float]:
+    """What each call came to, for the credit rule ``step``: 1 for a right attempt, and for a right verdict on one.
+
+    Raises:
+        InputError: a verdict on an attempt that is not in the rollout, since a frozen seat wrote it.
+    """
+    outcomes, right = list[float](), None
+    for turn in rollout.turns:
+        if turn.agent != VERIFIER:
+            right = bool(rollout.problem.check(extract(rollout.problem.question, turn.text)))
+            outcomes.append(float(right))
+        elif right is None:
+            raise InputError("credit", "step", "It judges a verdict by the attempt before it; train who wrote that.")
+        else:
+            outcomes.append(float(approves(turn.text) == right))
+    return outcomes
 
 
 async def answer_and_vote(
@@ -84,9 +110,12 @@ def attempt_example(problem: Problem, rng: random.Random, tokenizer: Tokenizer) 
     return _example(attempt_prompt(problem.question, refused), problem.answer, tokenizer)
 
 
-def check_example(problem: Problem, rng: random.Random, tokenizer: Tokenizer) -> Example:
-    """A right verdict on the right answer or, as often, on a wrong one."""
-    right = rng.random() < 0.5 or not problem.lures
+def check_example(problem: Problem, rng: random.Random, tokenizer: Tokenizer, rightly: float = 0.5) -> Example:
+    """A right verdict on the right answer, shown ``rightly`` of the time, or on a wrong one.
+
+    Whoever has seldom seen a wrong answer approves too much.
+    """
+    right = rng.random() < rightly or not problem.lures
     answer = problem.answer if right else rng.choice(problem.lures[:NEAR])
     total = sum(int(digit) for digit in answer)
     return _example(check_prompt(problem.question, answer), f"{total} {YES if right else NO}", tokenizer)

@@ -9,6 +9,7 @@ from typing import Any
 from shoal.errors import InputError
 from shoal.models.interface import Model
 from shoal.models.opening import open_model
+from shoal.models.tools import find_tools
 from shoal.runs.seeds import derive
 from shoal.runs.study import Vocabulary
 from shoal.tasks.problem import AnswerKey, Question
@@ -124,7 +125,8 @@ def _agent(spec: AgentSpec, answer_key: AnswerKey | None, read: Callable[[str], 
     elif spec.model:
         model = open_model(spec.model, answer_key=answer_key, seed=seed)
     persona = spec.persona or (f"You are the {spec.role}." if spec.role else "")
-    return Agent(spec.name, persona, model, spec.temperature, spec.max_tokens, dict(spec.skills))
+    tools = find_tools(spec.tools)
+    return Agent(spec.name, persona, model, spec.temperature, spec.max_tokens, dict(spec.skills), tools)
 
 
 def _vocabulary(spec: TeamSpec) -> Vocabulary:

@@ -67,6 +67,7 @@ class AgentSpec(Part):
     samples: int = Field(1, ge=1, description="how many examples its parameters were fitted to: weight of stage mid")
     temperature: float | None = Field(None, ge=0, le=2, description="sampling temperature")
     max_tokens: int | None = Field(None, ge=1, description="longest reply")
+    tools: tuple[str, ...] = Field((), description="tools it may call while it writes: calculator")
 
 
 class Channel(Part):
