@@ -205,7 +205,7 @@ class Spread(Substep[VirusState]):
         stage, infected = observation
         noise = uniform(key, stage.shape[0])
         cured = parameters["check"] * parameters["recovery"]
-        caught = noise < 1 - (1 - parameters["spread"]) ** infected
+        caught = noise < 1 - jnp.exp(infected * jnp.log1p(-parameters["spread"]))  # a power costs as much as the rest
         left = jnp.where(noise < cured * parameters["resistance"], 2, jnp.where(noise < cured, 0, 1))
         return jnp.where(stage == 0, caught, jnp.where(stage == 1, left, 2)).astype(jnp.int8)
 
@@ -239,7 +239,9 @@ class Virus(PopulationModel[PopulationSettings, VirusState]):
 
     def report(self, before: VirusState, after: VirusState) -> Facts:
         """Nodes by stage."""
-        return {name: (after.stage == k).sum() for k, name in enumerate(("susceptible", "infected", "resistant"))}
+        infected, resistant = (after.stage == 1).sum(), (after.stage == 2).sum()
+        susceptible = self.settings.agents - infected - resistant
+        return {"susceptible": susceptible, "infected": infected, "resistant": resistant}
 
     @property
     def bytes_per_agent(self) -> float:
