@@ -51,9 +51,10 @@ class PageServer:
 @contextmanager
 def serving(out: Path, *options: str) -> Iterator[PageServer]:
     """``shoal ui`` on a free port over a folder of runs; the systems of ``tests/plugin`` are in its catalogue."""
+    tests = Path(__file__).parent
     out.mkdir(parents=True, exist_ok=True)
     command = [sys.executable, "-m", "shoal", "ui", "--port", "0", "--no-browser", "--out", str(out), *options]
-    environment = {**os.environ, "COLUMNS": "200", "PYTHONPATH": str(Path(__file__).parent / "plugin")}
+    environment = {**os.environ, "COLUMNS": "200", "PYTHONPATH": os.pathsep.join([str(tests / "plugin"), str(tests)])}
     with (out.parent / "server.log").open("w") as log:
         process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True, env=environment)
         try:

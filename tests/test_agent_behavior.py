@@ -12,6 +12,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
 
 from command_line import Shoal
+from judging import verdicts_of
 from shoal.diagnosis.actors import AGENT_LIKE, HUMAN_LIKE, act, blended, draw_truth, with_of
 from shoal.diagnosis.behaviour import Behaviour, behaviour_of, carried_out, hashed, read_behaviour
 from shoal.diagnosis.conversation import conversation
@@ -24,7 +25,7 @@ from shoal.games.defence import Defence, defend
 from shoal.models.interface import Completion, Model, Request
 from shoal.runs.results import Results
 from shoal.runs.study import Trial
-from shoal.stats import Evidence, Verdict, judge
+from shoal.stats import Evidence, Verdict
 from shoal.studies import agent_behavior as study
 from shoal.studies.agent_behavior import STUDY
 from shoal.teams.agent import Agent
@@ -316,9 +317,7 @@ def measured() -> Results:
     return results
 
 
-def verdict(claim_id: str, results: Results) -> Verdict:
-    claim = next(c for c in STUDY.claims if c.id == claim_id)
-    return judge(claim.id, claim.statement, Evidence.SCRIPTED, claim.checks(results)).verdict
+verdict = verdicts_of(STUDY)
 
 
 def test_claims_read_what_was_measured(measured: Results) -> None:

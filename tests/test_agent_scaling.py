@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from scipy.stats import norm
 
 from command_line import Shoal
+from judging import verdicts_of
 from shoal.diagnosis import diversity as k
 from shoal.diagnosis.analyses.diversity import growth
 from shoal.diagnosis.families import Families, embed, play, team
@@ -19,7 +20,7 @@ from shoal.errors import InputError, UnknownName
 from shoal.models.source import SharedModel
 from shoal.runs.results import Results
 from shoal.runs.study import Trial
-from shoal.stats import Evidence, Verdict, judge
+from shoal.stats import Verdict
 from shoal.studies.agent_scaling import STUDY, names
 from shoal.studies.agent_scaling.recorded import elected, fits, texts, votes
 from shoal.studies.agent_scaling.synthetic import configurations
@@ -196,9 +197,7 @@ def measured() -> Results:
     return results
 
 
-def verdict(claim_id: str, results: Results) -> Verdict:
-    claim = next(c for c in STUDY.claims if c.id == claim_id)
-    return judge(claim.id, claim.statement, Evidence.SCRIPTED, claim.checks(results)).verdict
+verdict = verdicts_of(STUDY)
 
 
 def test_variants_are_those_declared_and_exact_claims_hold(measured: Results) -> None:

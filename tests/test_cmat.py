@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from judging import verdicts_of
 from shoal.errors import InputError
 from shoal.marl import make_learner, train
 from shoal.marl.checkpoints import training_keys
@@ -18,7 +19,7 @@ from shoal.marl.players import RulePlayer
 from shoal.marl.transformer import causal, sinusoids
 from shoal.runs.results import Results
 from shoal.runs.study import Trial
-from shoal.stats import Evidence, Verdict, judge
+from shoal.stats import Verdict
 from shoal.studies import cmat as study
 from shoal.studies.cmat import APART, CMAT, JOINT, MAPPO, MAT, RANDOM, SILENT, STUDY
 from shoal.traces import TraceWriter
@@ -185,9 +186,7 @@ def test_alike_agents_get_equal_logits_unless_chance_or_a_number_tells_them_apar
 # The study
 
 
-def verdict(claim_id: str, results: Results) -> Verdict:
-    claim = next(c for c in STUDY.claims if c.id == claim_id)
-    return judge(claim.id, claim.statement, Evidence.TRAINED, claim.checks(results)).verdict
+verdict = verdicts_of(STUDY)
 
 
 def trial_of(experiment: str, variant: str = "", seeds: tuple[int, ...] = (0,), **changes: Any) -> Trial[Any]:

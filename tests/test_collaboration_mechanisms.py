@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from judging import verdicts_of
 from shoal.models.recorded import gsm8k_recordings
 from shoal.models.scripted import ScriptedModel
 from shoal.runs.results import Results
@@ -41,10 +42,7 @@ async def fill(experiment: str, variants: list[str], seeds: int, config: Config 
     return results
 
 
-def verdict(claim_id: str, results: Results) -> Verdict:
-    claim = next(c for c in STUDY.claims if c.id == claim_id)
-    experiment = STUDY.experiment(claim.experiment)
-    return judge(claim.id, claim.statement, experiment.evidence, claim.checks(results)).verdict
+verdict = verdicts_of(STUDY)
 
 
 def test_the_formula_against_enumeration_and_known_values() -> None:

@@ -11,6 +11,7 @@ import jax
 import numpy as np
 import pytest
 
+from judging import verdicts_of
 from shoal.errors import InputError
 from shoal.games import donor_language as words
 from shoal.games.donor import DonorGame
@@ -29,7 +30,7 @@ from shoal.games.donor_language import Protocol, live, read_gift, read_strategy
 from shoal.models.interface import Completion, Model, Request
 from shoal.runs.results import Results
 from shoal.runs.study import Trial
-from shoal.stats import Evidence, Verdict, judge
+from shoal.stats import Evidence, Verdict
 from shoal.studies import donor_game as study
 from shoal.studies.donor_game import STUDY, logistic_slope, permutation_p
 from shoal.traces import TraceWriter, Usage
@@ -40,9 +41,7 @@ def trial_of(experiment: str, variant: str = "", seeds: int = 12, model: Any = N
     return Trial(config, experiment, variant, 0, 0, TraceWriter(None, "test"), model, tuple(range(seeds)))
 
 
-def verdict(claim_id: str, results: Results) -> Verdict:
-    claim = next(c for c in STUDY.claims if c.id == claim_id)
-    return judge(claim.id, claim.statement, Evidence.SCRIPTED, claim.checks(results)).verdict
+verdict = verdicts_of(STUDY)
 
 
 @pytest.fixture(scope="module")
@@ -395,5 +394,4 @@ def test_plots_and_claims_without_measurements(measured: Results) -> None:
         STUDY.configure(size)
     assert len({c.id for c in STUDY.claims}) == len(STUDY.claims)
     for claim in STUDY.claims:
-        evidence = STUDY.experiment(claim.experiment).evidence
-        assert judge(claim.id, "", evidence, claim.checks(Results())).verdict is Verdict.NOT_RUN
+        assert verdict(claim.id, Results()) is Verdict.NOT_RUN

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from scipy.stats import kendalltau
 
+from judging import verdicts_of
 from shoal.diagnosis import risk_batches as batches
 from shoal.diagnosis.risk import (
     RISKS,
@@ -33,7 +34,7 @@ from shoal.models.interface import Completion, Model, Request
 from shoal.models.source import SharedModel
 from shoal.runs.results import Results
 from shoal.runs.study import Trial
-from shoal.stats import Evidence, Verdict, judge
+from shoal.stats import Evidence, Verdict
 from shoal.studies.emergent_risks import STUDY
 from shoal.studies.emergent_risks import experiments as run
 from shoal.teams.session import Session
@@ -239,9 +240,7 @@ def measured() -> Results:
     return results
 
 
-def verdict(claim_id: str, results: Results) -> Verdict:
-    claim = next(c for c in STUDY.claims if c.id == claim_id)
-    return judge(claim.id, claim.statement, Evidence.SCRIPTED, claim.checks(results)).verdict
+verdict = verdicts_of(STUDY)
 
 
 def test_every_declared_variant_is_measured_and_every_claim_reads_it(measured: Results) -> None:

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from judging import verdicts_of
 from shoal.diagnosis import expert_teams as teams
 from shoal.diagnosis import expertise
 from shoal.diagnosis.expert_talk import CONDITIONS, Discussion, puzzle, survival
@@ -18,7 +19,7 @@ from shoal.models.interface import Completion, Model, Request
 from shoal.models.source import SharedModel
 from shoal.runs.results import Results
 from shoal.runs.study import Trial
-from shoal.stats import Evidence, Verdict, judge
+from shoal.stats import Evidence, Verdict
 from shoal.studies import experts_back as study
 from shoal.studies.experts_back import BEST, DEFERS, STUDY, TOLD, UNTOLD, sized
 from shoal.teams.agent import make_agents
@@ -35,9 +36,7 @@ def trial_of(experiment: str, variant: str = "", seed: int = 0, source: Any = No
     return Trial(config, experiment, variant, seed, 0, TraceWriter(None, "test"), None, (seed,), source)
 
 
-def verdict(claim_id: str, results: Results) -> Verdict:
-    claim = next(c for c in STUDY.claims if c.id == claim_id)
-    return judge(claim.id, claim.statement, Evidence.SCRIPTED, claim.checks(results)).verdict
+verdict = verdicts_of(STUDY)
 
 
 @pytest.fixture(scope="module")

@@ -7,9 +7,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from judging import verdicts_of
 from shoal.runs.results import Results
 from shoal.runs.study import Trial
-from shoal.stats import Evidence, Verdict, judge
+from shoal.stats import Evidence, Verdict
 from shoal.studies import five_ws
 from shoal.studies.five_ws import (
     ALONE,
@@ -40,9 +41,7 @@ def trial_of(experiment: str, variant: str = "", seeds: tuple[int, ...] = (0, 1)
     return Trial(config, experiment, variant, seeds[0], 0, TraceWriter(None, "test"), None, seeds)
 
 
-def verdict(claim_id: str, results: Results) -> Verdict:
-    claim = next(c for c in STUDY.claims if c.id == claim_id)
-    return judge(claim.id, claim.statement, Evidence.TRAINED, claim.checks(results)).verdict
+verdict = verdicts_of(STUDY)
 
 
 def filled(experiment: str, values: dict[tuple[str, str], float], spread: float = 0.01) -> Results:

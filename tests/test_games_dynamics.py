@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from payoff_tables import PD, table_of
 from shoal.errors import InputError, UnknownName
-from shoal.games import bimatrix, make_game, normal_form, symmetric, zero_sum
+from shoal.games import bimatrix, normal_form, symmetric, zero_sum
 from shoal.games.dynamics import (
     alpha_rank,
     antisymmetric,
@@ -23,21 +24,10 @@ from shoal.games.dynamics import (
     sink_equilibria,
 )
 from shoal.games.learning import learn
-from shoal.games.normal_form import NormalForm
 from shoal.games.society import play_society
 from shoal.games.solvers import pure_equilibria
 from shoal.games.strategies import STRATEGIES, make_strategy
 from shoal.games.tournament import expected_payoffs, play_tournament
-
-
-def table_of(spec: str) -> NormalForm:
-    game = make_game(spec)
-    assert isinstance(game, NormalForm)
-    return game
-
-
-PD = table_of("prisoners-dilemma")
-
 
 # replicator
 

@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import settings as examples
 from hypothesis import strategies as st
 
+from payoff_tables import table_of
 from shoal.errors import InputError
 from shoal.games import bimatrix, make_game, normal_form, sequential, symmetric, zero_sum
 from shoal.games.extensive import Chance, Decision, End, Extensive, extensive
@@ -36,12 +37,6 @@ from shoal.games.solvers import (
     support_enumeration,
     tree_nash_conv,
 )
-
-
-def table_of(spec: str) -> NormalForm:
-    game = make_game(spec)
-    assert isinstance(game, NormalForm)
-    return game
 
 
 def tree_of(spec: str) -> Extensive:

@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from judging import verdicts_of
 from shoal.errors import InputError
 from shoal.marl import Training, load, make_learner, train
 from shoal.marl.centralised import Controller
@@ -25,7 +26,7 @@ from shoal.marl.monte_carlo import returns, standardised
 from shoal.marl.players import View
 from shoal.runs.results import Results
 from shoal.runs.study import Trial
-from shoal.stats import Evidence, Verdict, judge
+from shoal.stats import Verdict
 from shoal.studies import hammer
 from shoal.studies.hammer import ARMS, CENTRAL, FLOORS, INDEPENDENT, RANDOM, STOPPED, STUDY, others_sum, welch
 from shoal.traces import TraceWriter
@@ -358,9 +359,7 @@ def fabricated(reward: dict[str, float]) -> Results:
     return results
 
 
-def verdict(claim_id: str, results: Results) -> Verdict:
-    claim = next(c for c in STUDY.claims if c.id == claim_id)
-    return judge(claim.id, claim.statement, Evidence.TRAINED, claim.checks(results)).verdict
+verdict = verdicts_of(STUDY)
 
 
 GAINS = ("message", "training-the-centre", "bits", "forms", "team-reward", "spread-partial", "spread-listening")

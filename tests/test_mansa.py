@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from judging import verdicts_of
 from learning_worlds import begun, updated
 from shoal.errors import InputError
 from shoal.marl import evaluate, make_learner, train
@@ -23,7 +24,7 @@ from shoal.marl.switching import TabularGame, best_switch
 from shoal.marl.training import Progress
 from shoal.runs.results import Results
 from shoal.runs.study import Trial
-from shoal.stats import Evidence, Verdict, judge
+from shoal.stats import Verdict
 from shoal.studies import mansa
 from shoal.studies.mansa import CL, IL, MANSA, RANDOM, SCHEDULE, STUDY, label
 from shoal.traces import TraceWriter
@@ -311,9 +312,7 @@ def trial_of(experiment: str, seeds: int = 2, **changes: Any) -> Trial[Any]:
     return Trial(config, experiment, "", 0, 0, TraceWriter(None, "test"), None, tuple(range(seeds)))
 
 
-def verdict(claim_id: str, results: Results) -> Verdict:
-    claim = next(c for c in STUDY.claims if c.id == claim_id)
-    return judge(claim.id, claim.statement, Evidence.TRAINED, claim.checks(results)).verdict
+verdict = verdicts_of(STUDY)
 
 
 def synthetic(good: bool) -> Results:

@@ -16,6 +16,7 @@ from sklearn.cluster import KMeans
 from sklearn.metrics import adjusted_rand_score, silhouette_score
 
 from command_line import Shoal
+from judging import verdicts_of
 from shoal.diagnosis import cooperation as joint
 from shoal.diagnosis.clustering import correlated_null, independent_null, k_means, silhouette
 from shoal.diagnosis.diffusion import contagion, fixed_cox, hazard_by_exposure, start_stop_cox
@@ -35,7 +36,7 @@ from shoal.errors import InputError
 from shoal.models.interface import Completion, Model, Request
 from shoal.runs.results import Results
 from shoal.runs.study import Trial
-from shoal.stats import Evidence, Verdict, judge
+from shoal.stats import Evidence, Verdict
 from shoal.studies import molt_dynamics as study
 from shoal.studies.molt_dynamics import STUDY
 from shoal.teams.agent import make_agents
@@ -493,9 +494,7 @@ def measured() -> Results:
     return results
 
 
-def verdict(claim_id: str, results: Results) -> Verdict:
-    claim = next(c for c in STUDY.claims if c.id == claim_id)
-    return judge(claim.id, claim.statement, Evidence.SCRIPTED, claim.checks(results)).verdict
+verdict = verdicts_of(STUDY)
 
 
 def test_claims_read_what_was_measured(measured: Results) -> None:

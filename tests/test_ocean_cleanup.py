@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from judging import verdicts_of
 from shoal.errors import InputError
 from shoal.marl import make_learner
 from shoal.marl.actors import Memory
@@ -27,7 +28,7 @@ from shoal.marl.training import Training, train
 from shoal.runs.results import Results
 from shoal.runs.study import Claim, Experiment, Study, StudyConfig, Trial
 from shoal.runs.trials import run_study
-from shoal.stats import Evidence, Verdict, judge
+from shoal.stats import Verdict
 from shoal.studies import ocean_cleanup as study
 from shoal.studies.ocean_cleanup import (
     ALWAYS,
@@ -328,9 +329,7 @@ def test_a_chart_adds_what_lies_beyond_the_view_and_changes_nothing_else() -> No
 # The study.
 
 
-def verdict(claim_id: str, results: Results) -> Verdict:
-    claim = next(c for c in STUDY.claims if c.id == claim_id)
-    return judge(claim.id, claim.statement, Evidence.TRAINED, claim.checks(results)).verdict
+verdict = verdicts_of(STUDY)
 
 
 def made(gain: float, scarce: float = 0.0, ablated: float = 0.0, information: float = 0.2) -> Results:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from judging import verdicts_of
 from shoal.errors import InputError
 from shoal.games.causal import causal_equilibrium, causal_game
 from shoal.games.causal_deviations import sequential_deviations, simultaneous_deviations, table_stackelberg
@@ -22,7 +23,7 @@ from shoal.models.scripted import ScriptedModel
 from shoal.runs.checks import ItemTable, at_most, gain, share
 from shoal.runs.results import Results
 from shoal.runs.study import Trial
-from shoal.stats import Evidence, Verdict, judge
+from shoal.stats import Verdict
 from shoal.studies import s_cmas as study
 from shoal.studies.s_cmas import STUDY
 from shoal.tasks.problem import answer_key
@@ -39,9 +40,7 @@ def trial_of(experiment: str, seed: int = 0, model: Any = None, **changes: Any) 
     return Trial(config, experiment, "", seed, 0, TraceWriter(None, "test"), model, (seed,))
 
 
-def verdict(claim_id: str, results: Results) -> Verdict:
-    claim = next(c for c in STUDY.claims if c.id == claim_id)
-    return judge(claim.id, claim.statement, Evidence.EXACT, claim.checks(results)).verdict
+verdict = verdicts_of(STUDY)
 
 
 @pytest.fixture(scope="module")
@@ -221,9 +220,7 @@ def test_every_claim_reads_an_experiment_and_sizes_are_valid() -> None:
         assert STUDY.configure(size).games >= 200  # the claim needs them
     assert len({c.id for c in STUDY.claims}) == len(STUDY.claims)
     for claim in STUDY.claims:
-        assert judge(claim.id, "", STUDY.experiment(claim.experiment).evidence, claim.checks(Results())).verdict is (
-            Verdict.NOT_RUN
-        )
+        assert verdict(claim.id, Results()) is Verdict.NOT_RUN
     assert at_most(np.empty(0), "nothing") == []
 
 

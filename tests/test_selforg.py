@@ -7,11 +7,12 @@ from typing import Any
 import numpy as np
 import pytest
 
+from judging import verdicts_of
 from shoal.errors import InputError, UnknownName
 from shoal.models.source import SharedModel
 from shoal.runs.results import Results
 from shoal.runs.study import Trial
-from shoal.stats import Evidence, Verdict, judge
+from shoal.stats import Verdict
 from shoal.studies import selforg
 from shoal.studies.selforg import CODE, EQUAL_VOTE, SELECTION, SELFORG, SHUFFLED, SINGLE, STUDY, VOTE, label
 from shoal.traces import TraceWriter
@@ -24,9 +25,7 @@ def trial_of(experiment: str, seed: int = 0, source: Any = None, **changes: Any)
     return Trial(config, experiment, "", seed, 0, TraceWriter(None, "test"), None, (seed,), source)
 
 
-def verdict(claim_id: str, results: Results) -> Verdict:
-    claim = next(c for c in STUDY.claims if c.id == claim_id)
-    return judge(claim.id, claim.statement, Evidence.SCRIPTED, claim.checks(results)).verdict
+verdict = verdicts_of(STUDY)
 
 
 @pytest.fixture(scope="module")

@@ -2,31 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from browser import NARROW, WIDE, PageServer, needs_browser, open_browser, serving, visiting
+from browser import NARROW, WIDE, PageServer, needs_browser, visiting
 from shoal.games.catalogue import make_game
 from shoal.games.normal_form import NormalForm
 from shoal.games.solvers import all_equilibria
-from shoal.ui.claims import number
+from shoal.ui.wording import number
 
 pytestmark = needs_browser
-
-
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[Any]:
-    with open_browser() as chromium:
-        yield chromium
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PageServer]:
-    with serving(tmp_path_factory.mktemp("ui") / "runs") as page_server:
-        yield page_server
 
 
 @pytest.mark.parametrize(("width", "dark"), [(WIDE, False), (NARROW, True)], ids=["wide-light", "narrow-dark"])

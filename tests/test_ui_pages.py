@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import orjson
 import pytest
 
-from browser import NARROW, WIDE, PageServer, needs_browser, open_browser, serving, visiting
+from browser import NARROW, WIDE, PageServer, needs_browser, serving, visiting
 from shoal import laboratory
 
 pytestmark = needs_browser
@@ -19,20 +18,13 @@ HOSTILE = '<img src=x onerror="document.title=1"><script>document.title=2</scrip
 
 
 @pytest.fixture(scope="module")
-def chromium() -> Iterator[Any]:
-    with open_browser() as chromium:
-        yield chromium
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PageServer]:
-    out = tmp_path_factory.mktemp("ui") / "runs"
+def out(out: Path) -> Path:
+    """Two runs of a team."""
     laboratory.team("vote:agents=3", task="sums", model="scripted:competence=0.8", questions=4, out=out, seeds=2)
     laboratory.team(
         "vote:agents=3", task="sums", model="scripted:competence=0.8", questions=4, out=out, root=1, seeds=2
     )
-    with serving(out) as page_server:
-        yield page_server
+    return out
 
 
 def run_names(server: PageServer) -> list[str]:
@@ -43,8 +35,8 @@ def run_names(server: PageServer) -> list[str]:
 @pytest.mark.parametrize("width", [WIDE, NARROW])
 def test_pages_are_clean_in_both_themes_and_widths(server: PageServer, chromium: Any, width: int, dark: bool) -> None:
     one, two = run_names(server)[:2]
-    for address in ("/", "/systems/selforg", "/runs", f"/runs/{one}", f"/compare?runs={one},{two}"):
-        with visiting(chromium, width=width, dark=dark) as visit:
+    with visiting(chromium, width=width, dark=dark) as visit:
+        for address in ("/", "/systems/selforg", "/runs", f"/runs/{one}", f"/compare?runs={one},{two}"):
             visit.page.goto(server.address + address)
             visit.page.wait_for_selector("main h1")
             visit.page.wait_for_function("!document.querySelector('.chart') || document.querySelector('.chart svg')")
@@ -81,7 +73,7 @@ def test_a_running_run_is_stopped_and_resumed(server: PageServer, chromium: Any)
         page = visit.page
         page.goto(server.address + "/systems/patience")
         page.get_by_text("Settings").click()
-        page.get_by_label("wait").fill("0.7")
+        page.get_by_label("pause").fill("0.7")
         page.get_by_role("button", name="Run", exact=True).click()
         page.get_by_role("button", name="Stop").click()
         page.get_by_text("of 10 trials, stopped").wait_for()
@@ -97,9 +89,9 @@ def test_bad_settings_are_named_and_nothing_starts(server: PageServer, chromium:
         page = visit.page
         page.goto(server.address + "/systems/patience")
         page.get_by_text("Settings").click()
-        page.get_by_label("bonus").fill("-7")
+        page.get_by_label("effect").fill("-7")
         page.get_by_role("button", name="Run", exact=True).click()
-        page.get_by_text("--set bonus").wait_for()
+        page.get_by_text("--set effect").wait_for()
         assert "-7" in page.locator(".problem").inner_text()
     assert run_names(server) == before
 
@@ -187,7 +179,7 @@ def test_a_killed_server_leaves_its_runs_going(tmp_path: Path) -> None:
     with serving(tmp_path / "runs") as server:
         started = httpx.post(
             f"{server.address}/api/runs",
-            json={"system": "patience", "settings": {"wait": 0.2}},
+            json={"system": "patience", "settings": {"pause": 0.2}},
             headers={"X-Shoal-Token": server.token},
         )
         assert started.status_code == 202

@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import shoal.diagnosis
-from browser import NARROW, WIDE, PageServer, needs_browser, open_browser, serving, visiting
+from browser import NARROW, WIDE, PageServer, needs_browser, visiting
 from shoal import laboratory
 from shoal.diagnosis.forking import forecast, fork, place_of
 from shoal.errors import InputError, UnknownName
@@ -185,9 +185,8 @@ def write_trace(path: Path, events: list[Event]) -> None:
 
 
 @pytest.fixture(scope="module")
-def out(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def out(out: Path) -> Path:
     """A team's run and trace files: large, hostile, and of another framework."""
-    out = tmp_path_factory.mktemp("trace") / "runs"
     laboratory.team("debate:agents=3", model="scripted:competence=0.5,sycophancy=0.3", questions=2, out=out, root=1)
     write_trace(out / "many.jsonl", made(MANY))
     write_trace(
@@ -347,18 +346,6 @@ def test_the_diagnosis_names_places_in_the_trace(out: Path) -> None:
 
 
 # --- in a browser ---
-
-
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[Any]:
-    with open_browser() as chromium:
-        yield chromium
-
-
-@pytest.fixture(scope="module")
-def server(out: Path) -> Iterator[PageServer]:
-    with serving(out) as page_server:
-        yield page_server
 
 
 def open_page(page: Any, address: str) -> None:

@@ -70,8 +70,3 @@ def plain_number(text: str) -> str:
     if "." in text and not text.endswith("%"):
         text = text.rstrip("0").rstrip(".")
     return text
-
-
-def content_words(text: str) -> list[str]:
-    """Lower-case words that carry content."""
-    return [w for w in (m.lower() for m in _WORD.findall(text)) if w not in _STOP and len(w) > 2]

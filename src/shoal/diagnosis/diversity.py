@@ -142,6 +142,9 @@ def weighted_channels(rows: ArrayLike, correct: Sequence[bool | None]) -> float:
     Args:
         rows: embeddings [n, d].
         correct: of each agent; None for no readable answer.
+
+    Raises:
+        InputError: ``correct`` is not one for each row.
     """
     unit = unit_outputs(rows)
     weights = np.array([SILENT if c is None else RIGHT if c else WRONG for c in correct])
@@ -263,6 +266,9 @@ def fit_saturation(x: ArrayLike, information: ArrayLike, ceiling: float) -> Satu
         x: K* or n of each configuration [configurations], positive.
         information: gained in each, in the unit of the ceiling [configurations].
         ceiling: H(Y|X), positive.
+
+    Raises:
+        InputError: fewer than three configurations, or an x that is not positive.
     """
     from scipy.optimize import minimize_scalar
 

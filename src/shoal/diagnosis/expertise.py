@@ -55,14 +55,22 @@ def group_loss(best: float, told: float, untold: float) -> GroupLoss:
 
 
 def synergy_gap(team: float, oracle: float) -> float:
-    """Relative gap of accuracy (oracle - team) / oracle; the paper's oracle is "at least one correct" (ALOC)."""
+    """Relative gap of accuracy (oracle - team) / oracle; the paper's oracle is "at least one correct" (ALOC).
+
+    Raises:
+        InputError: an oracle of 0.
+    """
     if not oracle > 0:
         raise InputError("oracle", oracle, "A gap relative to an accuracy needs one above 0.")
     return (oracle - team) / oracle
 
 
 def expert_gap(team: float, expert: float, control: float) -> float:
-    """Gap of errors: 0 as good as the expert alone, 1 as if there were no expert, more is worse than that."""
+    """Gap of errors: 0 as good as the expert alone, 1 as if there were no expert, more is worse than that.
+
+    Raises:
+        InputError: the control errs no more than the expert.
+    """
     if not control > expert:
         raise InputError("control", control, f"A team without expert must err more than the expert ({expert:g}).")
     return (team - expert) / (control - expert)

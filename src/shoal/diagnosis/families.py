@@ -85,6 +85,9 @@ def team(agents: int, families: int, competence: float, within: float, between: 
         within: correlation in a family.
         between: correlation across families.
         spread: half the range of a over the agents, evenly spaced.
+
+    Raises:
+        InputError: more families than agents, or none.
     """
     if not 1 <= families <= agents:
         raise InputError("families", families, f"Give a whole number from 1 to the number of agents, {agents}.")
@@ -118,6 +121,9 @@ def play(teams: Sequence[Families], questions: int, seed: int) -> Played:
         teams: of any sizes; smaller ones are padded and masked.
         questions: how many, at least 20.
         seed: of the luck, shared by all teams.
+
+    Raises:
+        InputError: fewer than 20 questions, or no team.
     """
     if questions < 20 or not teams:
         raise InputError("questions", questions, "Give 20 questions or more, and at least one team.")

@@ -15,6 +15,7 @@ import numpy as np
 from shoal.diagnosis.answers import NUMBER, answer_in
 from shoal.errors import ModelError, UnknownName
 from shoal.models.interface import Completion, Model, Request
+from shoal.models.wrapper import ModelWrapper
 from shoal.runs.seeds import derive
 from shoal.teams.agent import Agent
 from shoal.teams.session import Message, Session
@@ -200,7 +201,7 @@ class _Channel:
         return message
 
 
-class FaultyModel(Model):
+class FaultyModel(ModelWrapper):
     """A model whose replies go wrong in one of the catalogue's ways.
 
     Args:
@@ -212,15 +213,11 @@ class FaultyModel(Model):
     """
 
     def __init__(self, model: Model, planted: Planted, others: Sequence[str], seed: int = 0, way: str = "") -> None:
-        self.model = model
-        self.planted = planted
         self.way = way or planted.fault
+        super().__init__(model, f"with {self.way} {seed}")
+        self.planted = planted
         self.others = list(others)
         self.seed = seed
-        self.spec = model.spec
-        self.evidence = model.evidence
-        self.identity = f"{model.identity} with {self.way} {seed}"
-        self.context = model.context
         self._calls = 0
         self._first = ""
 
@@ -274,14 +271,6 @@ class FaultyModel(Model):
                 if theirs is not None and own is not None and theirs != own:
                     return f"You are absolutely right, {who}.\nAnswer: {theirs}"
         return text
-
-    def count_tokens(self, text: str) -> int:
-        """The model's count."""
-        return self.model.count_tokens(text)
-
-    def price(self, usage: Usage) -> float:
-        """The model's price."""
-        return self.model.price(usage)
 
 
 def corrupted(text: str, seed: int) -> str:

@@ -193,7 +193,7 @@ async def _forked(
         out, f"fork-{place.folder.info['name']}", f"{KIND}-{began}", kind=KIND, size=f"{samples} samples",
         created=began, title=f"Fork of {place.folder.path.name}", models=place.folder.info["models"], fork=document,
     )  # fmt: skip
-    _write(folder, problem, talk, outcome, right, trace)
+    _write(folder, talk, outcome, right, trace)
     folder.save(status="finished", finished=time.time(), usage=trace.usage().as_dict())
     folder.release()
     return Forked(folder, talk.outcome, talk.correct, outcome.answer, right, effect)
@@ -263,9 +263,7 @@ def _tokens(events: Sequence[Event], run: str, team: str, problem: Problem) -> i
     return 0
 
 
-def _write(
-    folder: RunFolder, problem: Problem, talk: Conversation, outcome: Outcome, right: bool, trace: Trace
-) -> None:
+def _write(folder: RunFolder, talk: Conversation, outcome: Outcome, right: bool, trace: Trace) -> None:
     """The events of the changed run between a start and an end, as a team's run has them."""
     start = next(e for e in talk.events if e.kind == "task.start")
     began = time.time()

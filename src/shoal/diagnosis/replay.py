@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, replace
 from shoal.diagnosis.recording import Recording
 from shoal.errors import BudgetExceeded, InputError, ModelError, UnknownName
 from shoal.models.interface import Completion, Model, Request
+from shoal.models.wrapper import ModelWrapper
 from shoal.runs.seeds import derive
 from shoal.stats import Estimate, exact, paired_difference
 from shoal.stats import mean as mean_of
@@ -184,11 +185,11 @@ def _cut(calls: Sequence[Event], change: Change, names: Sequence[str]) -> int:
 async def _sampled(
     case: Case, prefix: _Prefix, change: Change | None, place: Change, sample: int
 ) -> tuple[Outcome, Session]:  # fmt: skip
-    def seat(model: Model, agent: Agent | None) -> Model:
+    def seat(model: Model) -> Model:
         return _Suffix(model, prefix, change, place, derive(case.seed, "suffix", sample))
 
-    agents = [replace(a, model=seat(a.model, a)) if a.model is not None else a for a in case.agents]
-    session = case._session(Recording(f"sample-{sample}"), seat(case.model, None))
+    agents = [replace(a, model=seat(a.model)) if a.model is not None else a for a in case.agents]
+    session = case._session(Recording(f"sample-{sample}"), seat(case.model))
     if change is not None and change.without is not None:
         sent = 0
 
@@ -240,19 +241,15 @@ class _Prefix:
         return turn, call
 
 
-class _Suffix(Model):
+class _Suffix(ModelWrapper):
     """Gives back what was recorded, makes the change, and asks the model for the rest with other seeds."""
 
     def __init__(self, model: Model, prefix: _Prefix, change: Change | None, place: Change, seed: int) -> None:
-        self.model = model
+        super().__init__(model, f"replayed {seed}")
         self.prefix = prefix
         self.change = change
         self.place = place
         self.seed = seed
-        self.spec = model.spec
-        self.evidence = model.evidence
-        self.identity = f"{model.identity} replayed {seed}"
-        self.context = model.context
 
     async def complete(self, request: Request) -> Completion:
         """The recorded, the changed, or a freshly sampled reply."""
@@ -269,14 +266,6 @@ class _Suffix(Model):
         if change is None and at_place and self.place.reply is not None and self.prefix.changed is not None:
             return _given_back(self.prefix.changed)  # unchanged means: as recorded
         return await self.model.complete(replace(request, seed=derive(self.seed, request.agent, turn)))
-
-    def count_tokens(self, text: str) -> int:
-        """The model's count."""
-        return self.model.count_tokens(text)
-
-    def price(self, usage: Usage) -> float:
-        """The model's price."""
-        return self.model.price(usage)
 
     def _worth(self, reply: str, request: Request) -> Usage:
         """What a reply that nobody was asked for counts in budgets: as many tokens as if the model had given it."""

@@ -135,7 +135,11 @@ class Extensive(Game):
         return "\n".join(lines)
 
     def behaviour(self, given: Behaviour) -> dict[str, np.ndarray]:
-        """A behaviour strategy of all players, checked; information sets left out are played uniformly."""
+        """A behaviour strategy of all players, checked; information sets left out are played uniformly.
+
+        Raises:
+            InputError: an unknown information set, or no probabilities.
+        """
         for name in given:
             if name not in self.information:
                 raise InputError("information set", name, f"Known: {', '.join(list(self.information)[:8])}, ...")

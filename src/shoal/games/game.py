@@ -98,7 +98,11 @@ def require(field: str, value: object, holds: bool, mend: str) -> None:
 
 
 def probabilities(values: ArrayLike, field: str) -> NDArray[np.float64]:
-    """A probability vector, checked: finite, none below 0, sum 1."""
+    """A probability vector, checked: finite, none below 0, sum 1.
+
+    Raises:
+        InputError: they are not.
+    """
     try:
         p = np.asarray(values, float)
     except (TypeError, ValueError):

@@ -77,7 +77,11 @@ def evaluate(
 
 
 def seat(policy: Seat | Sequence[Seat], world: World[Any]) -> Player:
-    """One player for the whole world from one policy, or from one for each agent."""
+    """One player for the whole world from one policy, or from one for each agent.
+
+    Raises:
+        InputError: not one policy for each agent.
+    """
     if isinstance(policy, Policy | Player):
         return _player(policy, world)
     if len(policy) != world.agent_count:

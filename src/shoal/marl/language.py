@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
@@ -94,7 +94,7 @@ def play(
         reference: what scripted models know; without it they know nothing.
         watch: called with every state of the first episode (a single world, numpy arrays).
     """
-    work = _play(base, models, world, episodes, key, greedy, reference, watch)
+    work = _closing(_stepped(base, models, world, episodes, key, greedy, reference, watch), models)
     try:
         asyncio.get_running_loop()
     except RuntimeError:
@@ -103,20 +103,12 @@ def play(
         return other.submit(asyncio.run, work).result()
 
 
-async def _play(
-    base: Player,
-    models: Mapping[int, ModelSeat],
-    world: World[Any],
-    episodes: int,
-    key: PRNGKeyArray,
-    greedy: bool,
-    reference: Player | None,
-    watch: Callable[[Any], None] | None,
-) -> Episodes:
+async def _closing(work: Coroutine[Any, Any, Episodes], models: Mapping[int, ModelSeat]) -> Episodes:
+    """What the work gives; connections belong to the loop that ends with it."""
     try:
-        return await _stepped(base, models, world, episodes, key, greedy, reference, watch)
+        return await work
     finally:
-        for model in models.values():  # connections belong to the loop that ends here
+        for model in models.values():
             await model.source.aclose()
 
 

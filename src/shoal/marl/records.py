@@ -55,6 +55,9 @@ class Records:
             done: updates before them.
             steps_per_update: environment steps of an update, for each seed.
             rate: environment steps a second, all seeds together.
+
+        Raises:
+            StorageError: the folder cannot be written.
         """
         if self.out is None:
             return
@@ -73,7 +76,11 @@ class Records:
             raise StorageError(f"cannot write {self.out / METRICS}: {error.strerror}") from error
 
     def summary(self, training: Training) -> None:
-        """Write what was trained, on what, and what it came to."""
+        """Write what was trained, on what, and what it came to.
+
+        Raises:
+            StorageError: the folder cannot be written.
+        """
         if self.out is None:
             return
         evaluation = [

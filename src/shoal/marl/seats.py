@@ -130,6 +130,9 @@ def evaluate_seats(
         key: randomness, or a seed number.
         greedy: players take their best action instead of sampling.
         watch: called with every state of the first episode; that is slower, as nothing is compiled into one loop.
+
+    Raises:
+        InputError: fewer than 1 episode.
     """
     if episodes < 1:
         raise InputError("episodes", episodes, "Play at least 1.")

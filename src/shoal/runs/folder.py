@@ -44,7 +44,11 @@ class RunFolder:
 
     @classmethod
     def create(cls, out: Path, name: str, identity: str, **facts: Any) -> RunFolder:
-        """A new folder ``<out>/<name>-<time>-<short id>/`` with its ``run.json``, locked by this process."""
+        """A new folder ``<out>/<name>-<time>-<short id>/`` with its ``run.json``, locked by this process.
+
+        Raises:
+            StorageError: the folder cannot be written.
+        """
         stamp = time.strftime("%Y%m%d-%H%M%S")
         path = out / f"{name}-{stamp}-{secrets.token_hex(3)}"
         info = {
@@ -122,7 +126,11 @@ class RunFolder:
         write_atomically(self.path / "run.json", orjson.dumps(self.info, default=str, option=orjson.OPT_INDENT_2))
 
     def record_trial(self, key: TrialKey, measurements: Measurements, seconds: float) -> None:
-        """Append one finished trial, durably."""
+        """Append one finished trial, durably.
+
+        Raises:
+            StorageError: the disk is full, or the folder is gone.
+        """
         experiment, variant, seed = key
         line = orjson.dumps(
             {
@@ -212,7 +220,11 @@ def find_run(out: Path, name: str) -> RunFolder:
 
 
 def write_atomically(path: Path, data: bytes) -> None:
-    """Replace a file in one step, so that a reader or a crash never meets half of it."""
+    """Replace a file in one step, so that a reader or a crash never meets half of it.
+
+    Raises:
+        StorageError: the disk is full, or the folder is gone.
+    """
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         with temporary.open("wb") as file:

@@ -75,7 +75,11 @@ def _varies(results: Results, experiment: str, metric: str) -> bool:
 
 
 def save_figures(figures: Mapping[str, Any], folder: Path) -> dict[str, Path]:
-    """Write each figure as PNG; returns name -> path."""
+    """Write each figure as PNG; returns name -> path.
+
+    Raises:
+        StorageError: the folder cannot be written.
+    """
     written = {}
     try:
         folder.mkdir(parents=True, exist_ok=True)

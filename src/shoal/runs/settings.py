@@ -14,7 +14,11 @@ M = TypeVar("M", bound=BaseModel)
 
 
 def parse_assignments(assignments: Sequence[str], option: str = "--set") -> dict[str, Any]:
-    """``["rounds=3", "roles=[a, b]"]`` as a mapping; values are read as YAML scalars or lists."""
+    """``["rounds=3", "roles=[a, b]"]`` as a mapping; values are read as YAML scalars or lists.
+
+    Raises:
+        InputError: no ``key=value``, or a value that is no YAML.
+    """
     parsed: dict[str, Any] = {}
     for text in assignments:
         key, equals, value = text.partition("=")

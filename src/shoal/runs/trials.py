@@ -279,7 +279,7 @@ def _execute(plan: _Plan, folder: RunFolder, processes: int, progress: Progress 
     _run_plain(plan, folder, plain, processes, keep)
     if asking:
         asyncio.run(_run_asking(plan, folder, asking, keep))
-    summary.findings = [_find(plan, claim, summary) for claim in plan.study.claims]
+    summary.findings = [_find(claim, summary) for claim in plan.study.claims]
     _close(plan, summary)
     return summary
 
@@ -380,7 +380,7 @@ async def _run_asking(plan: _Plan, folder: RunFolder, jobs: Sequence[tuple[Exper
             await source.aclose()
 
 
-def _find(plan: _Plan, claim: Claim, summary: Summary) -> Finding:
+def _find(claim: Claim, summary: Summary) -> Finding:
     from shoal.stats import Evidence
 
     evidence = Evidence(summary.evidence[claim.experiment])

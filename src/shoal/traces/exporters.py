@@ -103,6 +103,27 @@ def otlp(events: Sequence[Event]) -> dict[str, Any]:
 
 
 def _span(event: Event, known: set[tuple[str, str]]) -> dict[str, Any]:
+    name, about = _described(event)
+    begin = int(event.time * 1e9)
+    span: dict[str, Any] = {
+        "traceId": _hex(event.run, 32),
+        "spanId": _hex(f"{event.run}\n{event.id}", 16),
+        "name": name,
+        "kind": 1,
+        "startTimeUnixNano": str(begin),
+        "endTimeUnixNano": str(begin + int((event.usage.seconds if event.usage else 0.0) * 1e9)),
+        "attributes": _attributes(about),
+        "status": {"code": 2} if event.kind == "model.failure" else {},
+    }
+    parents = [_hex(f"{event.run}\n{p}", 16) for p in event.parents if (event.run, p) in known]
+    if parents:
+        span["parentSpanId"] = parents[0]
+        span["links"] = [{"traceId": span["traceId"], "spanId": p} for p in parents[1:]]
+    return span
+
+
+def _described(event: Event) -> tuple[str, dict[str, Any]]:
+    """A span's name, and its attributes: the event whole, then what the GenAI conventions call its parts."""
     payload, usage = event.payload, event.usage
     about: dict[str, Any] = {
         "shoal.id": event.id,
@@ -132,22 +153,7 @@ def _span(event: Event, known: set[tuple[str, str]]) -> dict[str, Any]:
             "gen_ai.usage.input_tokens": usage.prompt_tokens,
             "gen_ai.usage.output_tokens": usage.completion_tokens,
         }
-    begin = int(event.time * 1e9)
-    span: dict[str, Any] = {
-        "traceId": _hex(event.run, 32),
-        "spanId": _hex(f"{event.run}\n{event.id}", 16),
-        "name": name,
-        "kind": 1,
-        "startTimeUnixNano": str(begin),
-        "endTimeUnixNano": str(begin + int((usage.seconds if usage else 0.0) * 1e9)),
-        "attributes": _attributes(about),
-        "status": {"code": 2} if event.kind == "model.failure" else {},
-    }
-    parents = [_hex(f"{event.run}\n{p}", 16) for p in event.parents if (event.run, p) in known]
-    if parents:
-        span["parentSpanId"] = parents[0]
-        span["links"] = [{"traceId": span["traceId"], "spanId": p} for p in parents[1:]]
-    return span
+    return name, about
 
 
 def _attributes(values: dict[str, Any]) -> list[dict[str, Any]]:

@@ -359,7 +359,11 @@ class _Names(list[str]):
 
 
 def write_table(table: EventTable, path: Path) -> None:
-    """Write the columns as Parquet, or as JSON Lines where the name ends in ``.jsonl``."""
+    """Write the columns as Parquet, or as JSON Lines where the name ends in ``.jsonl``.
+
+    Raises:
+        InputError: another ending.
+    """
     if path.suffix == ".parquet":
         table.frame.write_parquet(path)
     elif path.suffix == ".jsonl":

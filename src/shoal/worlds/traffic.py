@@ -211,7 +211,7 @@ class TrafficJunction(World[TrafficState]):
         leaves = state.active & (progress >= length)
         stays = state.active & ~leaves
         doors = arrivals.comes.shape[0]
-        comes, door = _admit(~state.active, stays, arrivals)
+        comes, door = _admit(~state.active, arrivals)
         turn = (door * arrivals.turn[:, None]).sum(0)
         number = jnp.arange(doors).reshape(doors, 1, *(1,) * state.time.ndim)
         route = (door * number).sum(0) * (len(routes) // doors) + turn
@@ -321,7 +321,7 @@ class TrafficJunction(World[TrafficState]):
 
 
 def _admit(
-    free: Bool[Array, "cars *batch"], stays: Bool[Array, "cars *batch"], arrivals: Arrivals
+    free: Bool[Array, "cars *batch"], arrivals: Arrivals
 ) -> tuple[Bool[Array, "cars *batch"], Bool[Array, "entrances cars *batch"]]:
     """Which free cars come, and at which entrance: the k-th arrival takes the free car of the k-th lowest noise."""
     noise = jnp.where(free, arrivals.noise, 2.0)

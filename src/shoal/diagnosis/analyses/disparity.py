@@ -24,7 +24,11 @@ MOST_SHOWN = 10
 
 @ANALYSES.register("disparity")
 def disparity(conversations: Sequence[Conversation], agent: str = "") -> Section:
-    """Each agent (or the one named) against all others."""
+    """Each agent (or the one named) against all others.
+
+    Raises:
+        UnknownName: no such agent.
+    """
     names, actors = _behaviour(conversations)
     if agent and agent not in names:
         raise UnknownName("--with disparity", agent, names)

@@ -77,6 +77,9 @@ def random_graph(agents: int, degree: float, rng: np.random.Generator, connected
         degree: mean number of neighbours, above 0 and below ``agents``.
         rng: source of the pairs.
         connected: lay a ring in random order under it, so that every agent reaches every other.
+
+    Raises:
+        InputError: a mean degree that no such graph has.
     """
     from scipy.sparse import coo_array
 

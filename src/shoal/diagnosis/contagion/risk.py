@@ -125,6 +125,9 @@ def dangerous_seed(adjacency: Any, by: str = "spreading") -> int:
         by: "spreading" takes the greatest entry of the principal eigenvector of the transposed graph (what one error
             there comes to in the long run); "gathering" that of the graph itself, as the paper writes. They agree where
             messages go both ways. Where no cycle amplifies, it is the agent of greatest reach.
+
+    Raises:
+        InputError: ``by`` is neither.
     """
     graph = message_graph(adjacency)
     if spectral_radius(graph) == 0 and graph.shape[0] <= EXACT_REACH:

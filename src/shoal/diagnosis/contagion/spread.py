@@ -98,6 +98,9 @@ def simulate(
         rng: source of all draws.
         form: as in ``mean_field``.
         keep: whether to keep all states.
+
+    Raises:
+        InputError: a start of another size, or a value out of range.
     """
     graph = message_graph(adjacency)
     agents = graph.shape[0]

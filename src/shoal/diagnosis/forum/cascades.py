@@ -119,6 +119,9 @@ def memes(
         adopters: least number of distinct agents.
         most: the largest so many are kept.
         distinct: of phrases with the same seed, times and agents only the longest counts; the original keeps all.
+
+    Raises:
+        InputError: lengths below 1 or out of order.
     """
     from shoal.diagnosis.forum.phrases import phrases
 

@@ -109,7 +109,11 @@ class StabilityRouting:
     threshold: float = THRESHOLD
 
     def choose(self, fitness: Mapping[str, float], stability: Mapping[str, float]) -> str:
-        """The agent of the greatest fitness times stability (1 where it is unknown); the first of equal ones."""
+        """The agent of the greatest fitness times stability (1 where it is unknown); the first of equal ones.
+
+        Raises:
+            InputError: nobody to choose from.
+        """
         if not fitness:
             raise InputError("fitness", "no agents", "Give the fitness of at least one agent.")
         return max(fitness, key=lambda name: fitness[name] * stability.get(name, 1.0))

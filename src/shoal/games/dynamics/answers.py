@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from shoal.errors import UnknownName
-from shoal.games.dynamics.replicator import Course, Shares, one_population, starting_shares
+from shoal.games.dynamics.course import Course, Shares, beginning
 from shoal.games.game import TOLERANCE, require
 from shoal.games.normal_form import NormalForm
 
@@ -33,12 +33,12 @@ def answering(
     """Follow best answers.
 
     Args:
-        game: any game; with one population a symmetric one of two players.
-        starts: shares [starts, actions], or one such array for each population; 16 random ones by default.
+        game: as for ``replicator``, like ``starts``, ``populations`` and ``seed``.
+        starts: shares [starts, actions] of each population.
         rule: one of RULES.
         steps: of the course.
         time: how long, of best-response dynamics; rounds of fictitious play are ``steps``.
-        populations: "one" plays against itself, "each" player has its own; "auto" is one if the game is symmetric.
+        populations: "auto", "one" or "each".
         seed: of random starts.
 
     Raises:
@@ -49,8 +49,8 @@ def answering(
     require("steps", steps, steps >= 1, "Use 1 or more.")
     fits = rule != "best response" or 0 < time <= steps
     require("time", time, fits, f"Use a time above 0, up to the {steps} steps.")
-    one = one_population(game, populations)
-    now = list(starting_shares(starts, game.shape[:1] if one else game.shape, seed))
+    one, first = beginning(game, starts, populations, seed)
+    now = list(first)
     kept = [[shares] for shares in now]
     slack = TOLERANCE * (1 + float(np.abs(game.table).max()))
     for step in range(steps):

@@ -150,7 +150,11 @@ class GraphAttention(Exchange):
     ),
 )
 def graph(key: PRNGKeyArray, scale: Scale, options: GraphSettings) -> Communication | None:
-    """Graph attention over a given graph or the agents within a radius."""
+    """Graph attention over a given graph or the agents within a radius.
+
+    Raises:
+        InputError: coordinates that the observations do not have.
+    """
     if options.graph == "radius" and max(options.x, options.y) >= scale.observation:
         raise InputError(
             "communication graph x, y", (options.x, options.y), f"Observations have {scale.observation} features."

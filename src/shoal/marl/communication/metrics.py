@@ -72,7 +72,11 @@ def entropy(x: ArrayLike) -> float:
 def mutual_information(
     x: ArrayLike, y: ArrayLike, shuffles: int = SHUFFLES, rng: np.random.Generator | None = None
 ) -> float:
-    """I(x; y) of paired values (or rows) [n], less the mean over ``shuffles`` random pairings; 0 leaves it plug-in."""
+    """I(x; y) of paired values (or rows) [n], less the mean over ``shuffles`` random pairings; 0 leaves it plug-in.
+
+    Raises:
+        InputError: x and y differ in number.
+    """
     a, b = codes(x), codes(y)
     if a.shape != b.shape:
         raise InputError("mutual information", (a.size, b.size), "Give as many x as y.")
@@ -115,6 +119,9 @@ def causal_influence(messages: ArrayLike, policies: ArrayLike) -> float:
     Args:
         messages: probability of each message of the sender in each context [contexts, messages].
         policies: the receiver's probabilities in each context under each message [contexts, messages, actions].
+
+    Raises:
+        InputError: shapes that do not fit each other.
     """
     chance, policy = _distributions(messages), _distributions(policies)
     if policy.shape[:2] != chance.shape:

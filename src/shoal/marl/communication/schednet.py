@@ -116,7 +116,11 @@ def draw_log_p(score: PerAgent, order: Int[Array, "agents *batch"], k: int) -> P
     ),
 )
 def schednet(key: PRNGKeyArray, scale: Scale, options: SchedNetSettings) -> Communication | None:
-    """SchedNet: the k most urgent messages are heard."""
+    """SchedNet: the k most urgent messages are heard.
+
+    Raises:
+        InputError: more messages than agents.
+    """
     if options.k > scale.agents:
         raise InputError("communication schednet k", options.k, f"Use at most the number of agents, {scale.agents}.")
     ear, mouth, urgency = jax.random.split(key, 3)

@@ -17,6 +17,9 @@ def random_answers(task: str, graph: Graph, rng: np.random.Generator, draws: int
 
     Uniform over the valid answers, except that a node calls itself leader with chance 1/n, which is the best that
     nodes without names, identifiers or messages can do.
+
+    Raises:
+        UnknownName: no such task.
     """
     n, shape = graph.n, (draws, graph.n)
     if task == "colouring":
@@ -36,7 +39,11 @@ def random_answers(task: str, graph: Graph, rng: np.random.Generator, draws: int
 
 
 def central_answers(task: str, graph: Graph) -> Codes:
-    """Coded answers [n] of a greedy solver that sees the whole graph; always a full solution."""
+    """Coded answers [n] of a greedy solver that sees the whole graph; always a full solution.
+
+    Raises:
+        UnknownName: no such task.
+    """
     n = graph.n
     codes = np.zeros(n, np.int64)
     if task == "colouring":

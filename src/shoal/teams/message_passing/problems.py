@@ -119,6 +119,9 @@ def rounds_for(task: str, graph: Graph, rule: str = "paper") -> int:
         rule: "paper": leader election and consensus 2 * diameter + 1; the others 4, 5, 6 for n = 4, 8, 16 (read here as
             log2(n) + 2, rounded up, so that sizes between have a value) and 2 * diameter + 1 above 16. "ample": at
             least 2n, and no less than the paper's rule; for the algorithms whose round count grows with n. "none": 0.
+
+    Raises:
+        UnknownName: no such task or rule.
     """
     _known(task)
     if rule == "none":

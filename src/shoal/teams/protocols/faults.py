@@ -7,12 +7,12 @@ from dataclasses import replace
 
 from shoal.errors import ModelError, UnknownName
 from shoal.models.interface import Completion, Model, Request
+from shoal.models.wrapper import ModelWrapper
 from shoal.teams.agent import Agent
 from shoal.teams.session import Message, Session
-from shoal.traces import Usage
 
 
-class DyingModel(Model):
+class DyingModel(ModelWrapper):
     """A model that answers a few times and then fails for good.
 
     Args:
@@ -21,12 +21,8 @@ class DyingModel(Model):
     """
 
     def __init__(self, model: Model, calls: int) -> None:
-        self.model = model
+        super().__init__(model, f"dying after {calls}")
         self.left = calls
-        self.spec = model.spec
-        self.evidence = model.evidence
-        self.identity = f"{model.identity} dying after {calls}"
-        self.context = model.context
 
     @property
     def dead(self) -> bool:
@@ -40,14 +36,6 @@ class DyingModel(Model):
         self.left -= 1
         return await self.model.complete(request)
 
-    def count_tokens(self, text: str) -> int:
-        """The model's count."""
-        return self.model.count_tokens(text)
-
-    def price(self, usage: Usage) -> float:
-        """The model's price."""
-        return self.model.price(usage)
-
 
 def kill(session: Session, agents: Sequence[Agent], name: str, after: int = 0) -> list[Agent]:
     """The same agents, of which one dies after some calls.
@@ -59,6 +47,9 @@ def kill(session: Session, agents: Sequence[Agent], name: str, after: int = 0) -
         agents: the team.
         name: who dies.
         after: calls that it still answers; 0 for dead from the start.
+
+    Raises:
+        UnknownName: no agent of that name.
     """
     if name not in [agent.name for agent in agents]:
         raise UnknownName("agent to kill", name, [agent.name for agent in agents])

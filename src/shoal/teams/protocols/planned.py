@@ -47,7 +47,11 @@ class TaskGraph:
         self.stages()
 
     def stages(self) -> list[list[Step]]:
-        """Steps in groups that can run at the same time, each after all it needs (Kahn's algorithm)."""
+        """Steps in groups that can run at the same time, each after all it needs (Kahn's algorithm).
+
+        Raises:
+            InputError: steps that wait for each other.
+        """
         waiting = {id: set(step.needs) for id, step in self.steps.items()}
         stages: list[list[Step]] = []
         while waiting:

@@ -71,7 +71,11 @@ class AgreementLog:
 
 
 def draw_answers(generators: Sequence[np.random.Generator], tasks: int, competence: Floats, rho: float) -> Integers:
-    """Answers [S, T, A]: 0 is right, 1 the lure in common, 2 + j agent j's own error. Agent 0 errs alone."""
+    """Answers [S, T, A]: 0 is right, 1 the lure in common, 2 + j agent j's own error. Agent 0 errs alone.
+
+    Raises:
+        InputError: a correlation outside [0, 1].
+    """
     if not 0 <= rho <= 1:
         raise InputError("rho", rho, "Give a correlation from 0 to 1.")
     from scipy.special import ndtr
@@ -106,6 +110,9 @@ def run_agreement(name: str, answers: Integers, radius: Radius, bonus: float = 0
         answers: what each agent would say [S, T, A], shared by all kinds of feedback.
         radius: of the bandit, which sees reputation and identity.
         bonus: for the steps of a winning chain.
+
+    Raises:
+        UnknownName: no such feedback.
     """
     if name not in FEEDBACK:
         raise UnknownName("feedback", name, FEEDBACK)

@@ -79,6 +79,9 @@ def direct_chains(count: int, step: str = "Solve the task.") -> list[Chain]:
     """``count`` one-step chains of weights 1, 0.9, 0.8, ...: for tasks that need no decomposition.
 
     Any two of the first three outvote the third, and no two are equal, so that ties are rare.
+
+    Raises:
+        InputError: a count outside 1 to 10.
     """
     if not 1 <= count <= 10:
         raise InputError("planners", count, "Give a number from 1 to 10.")

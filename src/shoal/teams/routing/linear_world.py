@@ -34,7 +34,11 @@ class LinearWorld:
 def draw_world(
     generators: Sequence[np.random.Generator], steps: int, arms: int = 5, dimensions: int = 6, noise: float = 0.3
 ) -> LinearWorld:
-    """One world from each generator."""
+    """One world from each generator.
+
+    Raises:
+        InputError: a size below 1.
+    """
     if min(steps, arms, dimensions) < 1:
         raise InputError("linear world", (steps, arms, dimensions), "Steps, arms and dimensions are at least 1.")
     parts = []

@@ -62,7 +62,11 @@ class Course:
 
 
 def course(pools: Sequence[Sequence[Problem]], cold: int, learn: int, rng: np.random.Generator) -> Course:
-    """Problems of several tasks, shuffled together and dealt to the phases; the rest is the test."""
+    """Problems of several tasks, shuffled together and dealt to the phases; the rest is the test.
+
+    Raises:
+        InputError: too few problems for the first two phases.
+    """
     problems = [problem for pool in pools for problem in pool]
     if cold + learn >= len(problems):
         raise InputError("problems", len(problems), f"Give more than the {cold + learn} of the first two phases.")

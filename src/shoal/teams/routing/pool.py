@@ -107,7 +107,11 @@ class Draws:
 def draw(
     generators: Sequence[np.random.Generator], tasks: int, agents: int, hard_share: float = 0.7, requesters: int = 4
 ) -> Draws:
-    """One seed's draws from each generator."""
+    """One seed's draws from each generator.
+
+    Raises:
+        InputError: no task.
+    """
     if tasks < 1:
         raise InputError("tasks", tasks, "Give at least one task.")
     parts = [

@@ -51,6 +51,9 @@ def recovery(success: ArrayLike, shock_at: int, attainable: float | None = None)
         attainable: the level to come back to 90% of; None is the baseline, as in the paper. Where the shock takes the
             competence out of the pool, no policy can come back to the baseline, and what the best agent of each task
             still attains is the fairer target.
+
+    Raises:
+        InputError: too few tasks before the shock.
     """
     if shock_at < BASELINE_STEPS:
         raise InputError("shock_at", shock_at, f"The baseline needs {BASELINE_STEPS} tasks before the shock.")

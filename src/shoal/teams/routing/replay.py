@@ -103,7 +103,11 @@ class Split:
 
 
 def split(problems: int, rng: np.random.Generator, shares: tuple[float, float] = (0.1, 0.7)) -> Split:
-    """A random split; ``shares`` are those of the cold and the learn phase, the rest is the test."""
+    """A random split; ``shares`` are those of the cold and the learn phase, the rest is the test.
+
+    Raises:
+        InputError: nothing is left for the test.
+    """
     cold, learn = shares
     if cold < 0 or learn < 0 or cold + learn >= 1:
         raise InputError("phase shares", shares, "Leave some of the problems for the test.")
@@ -178,6 +182,9 @@ def play_baseline(name: str, log: Log, parts: Split, rng: np.random.Generator) -
 
     ``strongest in hindsight`` knows the accuracies on all problems, the test included; ``best of the learn phase``
     asks every model about the cold and learn problems and keeps the best one.
+
+    Raises:
+        UnknownName: no such baseline.
     """
     test, models = parts.test, len(log.candidates)
     seen = np.concatenate([parts.cold, parts.learn])

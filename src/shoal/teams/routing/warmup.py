@@ -65,6 +65,9 @@ def start_and_run(
         scale: factor on the confidence radius.
         valid_share: probability that a call works and is well-formed, for every agent alike.
         latency_weight: the warm-up reward is reduced by this times the root of the latency norm.
+
+    Raises:
+        UnknownName: no such start.
     """
     if name not in STARTS:
         raise UnknownName("start", name, STARTS)

@@ -163,6 +163,9 @@ def calibrated_threshold(embeddings: NDArray[np.float64], quantile: float) -> fl
 
     Returns:
         The threshold; -1 (off) where there is no pair.
+
+    Raises:
+        InputError: a quantile outside [0, 1].
     """
     if not 0 <= quantile <= 1:
         raise InputError("threshold quantile", quantile, "Give a number from 0 to 1.")
@@ -179,6 +182,9 @@ def resolve_threshold(setting: float | str, embeddings: NDArray[np.float64]) -> 
     Args:
         setting: a cosine in [-1, 1] (-1 is off), or "quantile:Q" to calibrate it on the answers themselves.
         embeddings: rows [..., agents, dimensions] of the answers at hand.
+
+    Raises:
+        InputError: a threshold that is neither.
     """
     if isinstance(setting, str):
         kind, _, value = setting.partition(":")

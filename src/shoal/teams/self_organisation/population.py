@@ -185,7 +185,11 @@ def embed(draws: Draws, answers: NDArray[np.int_], turn: NDArray[np.int_]) -> ND
 
 
 def self_organise_population(draws: Draws, rules: Rules | None = None) -> Played:
-    """SelfOrg (steps 2 to 9) on all questions at once."""
+    """SelfOrg (steps 2 to 9) on all questions at once.
+
+    Raises:
+        InputError: more rounds than were drawn for.
+    """
     rules = rules or Rules()
     if rules.rounds > draws.rounds:
         raise InputError("rounds", rules.rounds, f"At most {draws.rounds} were drawn for.")
@@ -267,7 +271,11 @@ def single(draws: Draws) -> Played:
 
 
 def vote(draws: Draws, samples: int | NDArray[np.int_]) -> Played:
-    """Plurality over the first ``samples`` independent answers (one number, or one per question), ties at random."""
+    """Plurality over the first ``samples`` independent answers (one number, or one per question), ties at random.
+
+    Raises:
+        InputError: more samples than were drawn, or none.
+    """
     count = np.broadcast_to(np.asarray(samples), (len(draws.answers),))
     most = draws.answers.shape[1]
     if count.min() < 1 or count.max() > most:

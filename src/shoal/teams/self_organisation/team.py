@@ -56,6 +56,22 @@ class _Work:
     psi: NDArray[np.float64] = field(default_factory=lambda: np.empty(0))
     _rows: dict[str, NDArray[np.float64]] = field(default_factory=dict)
 
+    async def organise(self, rounds: int, reform: bool) -> Outcome:
+        """Steps 1 to 9: answers alone, then rounds of talk until the team agrees."""
+        self.opinions = await first_answers(self.question, self.agents, self.session)
+        await self.look(0)
+        if len(self.agents) == 1:
+            return self.conclude(0, "one agent")
+        graph: Graph | None = None
+        for turn in range(rounds):
+            if self.agrees():
+                return self.conclude(turn, "consensus")
+            if graph is None or reform:
+                graph = self.graph(turn)
+            await self.propagate(graph)
+            await self.look(turn + 1)
+        return self.conclude(rounds, "consensus" if self.agrees() else "rounds")
+
     async def look(self, turn: int) -> None:
         """Steps 2 and 3 on the latest opinions; only texts that are new are embedded."""
         texts = [self._embedded_text(opinion) for opinion in self.opinions]
@@ -231,20 +247,7 @@ async def self_organise(
         "excerpt": excerpt, "ablation": ablation, "noise": noise,
     }  # fmt: skip
     opened = open_embedder(embedder) if isinstance(embedder, str) else embedder
-    work = _Work(question, agents, session, opened, settings)
-    work.opinions = await first_answers(question, agents, session)
-    await work.look(0)
-    if len(agents) == 1:
-        return work.conclude(0, "one agent")
-    graph: Graph | None = None
-    for turn in range(rounds):
-        if work.agrees():
-            return work.conclude(turn, "consensus")
-        if graph is None or reform:
-            graph = work.graph(turn)
-        await work.propagate(graph)
-        await work.look(turn + 1)
-    return work.conclude(rounds, "consensus" if work.agrees() else "rounds")
+    return await _Work(question, agents, session, opened, settings).organise(rounds, reform)
 
 
 async def first_answers(question: Question, agents: Sequence[Agent], session: Session) -> list[Opinion]:

@@ -22,7 +22,6 @@ from shoal.traces.importers.source import LARGEST_DOCUMENT, Source
 
 _ZSTANDARD = 93
 _ATTACHED = "attachment://"
-_TIME = ("timestamp", "completed")
 
 
 def recognise(source: Source) -> float:

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 from shoal.traces.importers import langchain_messages as lc
@@ -34,7 +35,7 @@ def read(source: Source, book: Book) -> None:
     for place, record in source.records():
         form = _form(record)
         if form == "event":
-            _event(record, place, book, state)
+            _event(record, place, book, run)
         elif form == "run":
             _langsmith(record, place, book)
         elif form == "debug":
@@ -54,8 +55,6 @@ class _State:
     def __init__(self, run: str) -> None:
         self.run = run
         self.seen: set[str] = set()
-        self.starts: dict[str, str] = {}
-        self.last: dict[str, str] = {}
 
 
 def _form(record: Any) -> str:
@@ -85,67 +84,115 @@ def _is_langchain(message: Any) -> bool:
     )
 
 
-def _event(record: dict[str, Any], place: str, book: Book, state: _State) -> None:
-    """One entry of astream_events. Starts are remembered; ends are written with the input of their start."""
-    name = record["event"]
+@dataclass(frozen=True)
+class _Entry:
+    """One entry of astream_events, taken apart.
+
+    Attributes:
+        event: its kind, such as on_tool_end.
+        name: of what ran; None if it is not told.
+        data: input and output.
+        own: id of what ran.
+        parents: ids of what it ran in, outermost first.
+        run: id of the outermost.
+        node: of the graph; empty outside of nodes.
+        more: what the record holds beside these.
+        place: in the file.
+    """
+
+    event: str
+    name: Any
+    data: dict[str, Any]
+    own: str
+    parents: list[str]
+    run: str
+    node: str
+    more: dict[str, Any]
+    place: str
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether this is the graph or a whole node, not a chain inside of one."""
+        return not self.parents or self.name == self.node
+
+
+def _entry(record: dict[str, Any], place: str, run: str) -> _Entry:
     found, given = record.get("data"), record.get("metadata")
-    data: dict[str, Any] = found if isinstance(found, dict) else {}
-    metadata: dict[str, Any] = given if isinstance(given, dict) else {}
     parents = [str(p) for p in listed(record.get("parent_ids"))]
     own = str(record.get("run_id") or "")
-    run = parents[0] if parents else own or state.run
-    node = str(metadata.get("langgraph_node") or "")
-    if name.endswith("_stream"):
+    return _Entry(
+        event=record["event"],
+        name=record.get("name"),
+        data=found if isinstance(found, dict) else {},
+        own=own,
+        parents=parents,
+        run=parents[0] if parents else own or run,
+        node=str((given if isinstance(given, dict) else {}).get("langgraph_node") or ""),
+        more=rest(record, *_EVENT),
+        place=place,
+    )
+
+
+def _event(record: dict[str, Any], place: str, book: Book, run: str) -> None:
+    """One entry of astream_events; pieces of replies are left out, since the whole follows."""
+    entry = _entry(record, place, run)
+    if entry.event.endswith("_stream"):
         return
-    if name.endswith("_start"):
-        state.starts[own] = place
-        if name == "on_chain_start" and (not node or record.get("name") == node):
-            facts = {"name": record.get("name"), **({"input": _shown(data.get("input"))} if not parents else {})}
-            kind = "trial.start" if not parents else "agent.start"
-            book.add(run, node, kind, facts | rest(record, *_EVENT), where=place, id=own, parents=parents[-1:])
-        return
-    if not name.endswith(_ENDS):
-        facts = {"name": record.get("name"), "data": data}
-        book.add(run, node, "note", facts | rest(record, *_EVENT), where=place, parents=parents[-1:])
-        return
-    facts, more = {"name": record.get("name")}, rest(record, *_EVENT)
+    if entry.event.endswith("_start"):
+        if entry.event == "on_chain_start" and (not entry.node or entry.name == entry.node):
+            _started(entry, book)
+    elif entry.event.endswith(_ENDS):
+        _ended(entry, book)
+    else:
+        facts = {"name": entry.name, "data": entry.data} | entry.more
+        book.add(entry.run, entry.node, "note", facts, where=place, parents=entry.parents[-1:])
+
+
+def _started(entry: _Entry, book: Book) -> None:
+    facts = {"name": entry.name, **({"input": _shown(entry.data.get("input"))} if not entry.parents else {})}
+    kind = "trial.start" if not entry.parents else "agent.start"
+    book.add(
+        entry.run, entry.node, kind, facts | entry.more, where=entry.place, id=entry.own, parents=entry.parents[-1:]
+    )  # fmt: skip
+
+
+def _ended(entry: _Entry, book: Book) -> None:
+    data, facts = entry.data, {"name": entry.name}
     # The innermost ancestors may have written no event of their own; the nearest that did is the parent.
-    above = [p for p in parents if book.knows(run, p)][-1:]
-    agent = node or str(record.get("name") or "")
-    if name in ("on_chat_model_end", "on_llm_end"):
-        _model(run, agent, data, facts | more, place, book, own, above)
-    elif name.startswith("on_tool_"):
+    above = [p for p in entry.parents if book.knows(entry.run, p)][-1:]
+    agent = entry.node or str(entry.name or "")
+    if entry.event in ("on_chat_model_end", "on_llm_end"):
+        _model(entry, agent, above, book)
+    elif entry.event.startswith("on_tool_"):
         said = lc.messages(data.get("output"))
         text = text_of(said[0].get("content")) if said else text_of(data.get("output"))
-        facts = {
-            "tool": record.get("name"),
-            "arguments": data.get("input"),
-            "content": text or text_of(data.get("error")),
-        }
-        facts["error"] = name.endswith("_error") or bool(said and said[0].get("status") == "error")
-        book.add(run, agent, "tool.result", facts | more, where=place, id=own, parents=above)
-    elif name == "on_retriever_end":
-        facts |= {"tool": record.get("name"), "arguments": data.get("input"), "content": text_of(data.get("output"))}
-        book.add(run, agent, "tool.result", facts | more, where=place, id=own, parents=above)
-    elif name in ("on_chain_end", "on_chain_error") and (not parents or record.get("name") == node):
+        content = text or text_of(data.get("error"))
+        facts = {"tool": entry.name, "arguments": data.get("input"), "content": content}
+        facts["error"] = entry.event.endswith("_error") or bool(said and said[0].get("status") == "error")
+        book.add(entry.run, agent, "tool.result", facts | entry.more, where=entry.place, id=entry.own, parents=above)
+    elif entry.event == "on_retriever_end":
+        facts |= {"tool": entry.name, "arguments": data.get("input"), "content": text_of(data.get("output"))}
+        book.add(entry.run, agent, "tool.result", facts | entry.more, where=entry.place, id=entry.own, parents=above)
+    elif entry.event in ("on_chain_end", "on_chain_error") and entry.is_whole:
         said = lc.messages(data.get("output"))
         text = text_of(said[-1].get("content")) if said else _shown(data.get("output"))
-        kind = "agent.end" if parents else "trial.end"
+        kind = "agent.end" if entry.parents else "trial.end"
         facts |= {"output": text, **({"error": text_of(data["error"])} if data.get("error") else {})}
-        book.add(run, node, kind, facts | more, where=place, id=f"{own}.end", parents=(own,))
+        own = f"{entry.own}.end"
+        book.add(entry.run, entry.node, kind, facts | entry.more, where=entry.place, id=own, parents=(entry.own,))
 
 
-def _model(
-    run: str, agent: str, data: dict[str, Any], facts: dict[str, Any], place: str, book: Book, own: str,
-    above: list[str],
-) -> None:  # fmt: skip
-    said = lc.messages(data.get("output"))
+def _model(entry: _Entry, agent: str, above: list[str], book: Book) -> None:
+    said = lc.messages(entry.data.get("output"))
     reply = said[-1] if said else {}
-    facts["prompt"] = lc.as_chat(lc.messages(data.get("input")))
-    facts["text"] = text_of(reply.get("content")) if reply else _shown(data.get("output"))
+    facts: dict[str, Any] = {"name": entry.name} | entry.more
+    facts["prompt"] = lc.as_chat(lc.messages(entry.data.get("input")))
+    facts["text"] = text_of(reply.get("content")) if reply else _shown(entry.data.get("output"))
     calls = lc.tool_calls(reply)
     facts |= {"tool_calls": calls} if calls else {}
-    book.add(run, agent, "model.call", facts, where=place, id=own, parents=above, usage=lc.usage(reply))
+    book.add(
+        entry.run, agent, "model.call", facts, where=entry.place, id=entry.own, parents=above, usage=lc.usage(reply)
+    )  # fmt: skip
 
 
 def _said(node: str, update: Any, place: str, book: Book, state: _State) -> None:

@@ -33,6 +33,7 @@ _OUTPUT = (
 )
 _READ_TOKENS = ("gen_ai.usage.input_tokens", "gen_ai.usage.prompt_tokens", "llm.token_count.prompt")
 _WRITTEN_TOKENS = ("gen_ai.usage.output_tokens", "gen_ai.usage.completion_tokens", "llm.token_count.completion")
+_BESIDE = ("events", "resource", "kind", "traceState", "droppedEventsCount")
 _INPUT_EVENTS = ("gen_ai.system.message", "gen_ai.user.message", "gen_ai.assistant.message", "gen_ai.tool.message")
 
 
@@ -109,53 +110,66 @@ def _plain(value: Any, depth: int = 0) -> Any:
 
 
 def _add(span: dict[str, Any], about: Attributes, agent: str, place: str, book: Book) -> None:
-    operation = str(next((about[k] for k in _OPERATION if about.get(k)), "")).lower()
-    facts: dict[str, Any] = {"name": span.get("name")}
-    kind, used = "span", set[str]()
-    if about.get("shoal.kind"):
-        kind = str(about["shoal.kind"])
-        facts = _parsed(about.get("shoal.payload")) or facts
-        used = {"shoal.kind", "shoal.payload"}
-    elif operation in _MODEL_OPERATIONS or "gen_ai.request.model" in about or "llm.model_name" in about:
-        kind = "model.call"
-        facts |= {"prompt": chat(_messages(about, span, _INPUT, used)), "text": _text(about, span, used)}
-        facts["model"] = (
-            about.get("gen_ai.response.model") or about.get("gen_ai.request.model") or about.get("llm.model_name")
-        )
-    elif operation in _TOOL_OPERATIONS or "gen_ai.tool.name" in about:
-        kind = "tool.result"
-        facts["tool"] = about.get("gen_ai.tool.name") or about.get("tool.name") or span.get("name")
-        facts["arguments"] = about.get("gen_ai.tool.call.arguments", about.get("input.value"))
-        facts["content"] = text_of(about.get("gen_ai.tool.call.result", about.get("output.value")))
-    elif operation in ("invoke_agent", "create_agent", "agent", "workflow", "chain", "task"):
-        kind = "agent.start"
-        facts |= {"input": text_of(_messages(about, span, _INPUT, used)), "output": _text(about, span, used)}
-    status = span.get("status")
-    failed = isinstance(status, dict) and status.get("code") in (2, "STATUS_CODE_ERROR")
-    if failed or about.get("error.type"):
-        told = status.get("message") if isinstance(status, dict) else ""
-        facts["error"] = str(told or about.get("error.type") or "error")
+    used = set[str]()
+    kind, facts = _told(span, about, used)
+    error = _error(span.get("status"), about)
+    if error:
+        facts["error"] = error
         kind = "model.failure" if kind == "model.call" and not facts.get("text") else kind
     left = {k: v for k, v in about.items() if k not in used and k not in (*_AGENT, *_OPERATION)}
-    more = {
-        k: v for k, v in span.items() if k in ("events", "resource", "kind", "traceState", "droppedEventsCount") and v
-    }
+    more = {k: v for k, v in span.items() if k in _BESIDE and v}
     if (left or more) and "shoal.kind" not in about:
         facts["source"] = {**left, **({"span": more} if more else {})}
     begun, ended = seconds(_get(span, "startTimeUnixNano")), seconds(_get(span, "endTimeUnixNano"))
     if begun is not None and ended is not None and ended < begun:
         book.problems.add("clock goes backwards", place, f"the span ends {begun - ended:.3f} s before it begins")
     trace, own = _key(span)
-    above = _get(span, "parentSpanId")
-    links = [str(_get(link, "spanId")) for link in listed(span.get("links")) if isinstance(link, dict)]
-    if _parsed(about.get("shoal.parents")) is not None:
-        links = [str(p) for p in listed(_parsed(about["shoal.parents"]))]
-        above = None
     book.add(
         str(about.get("shoal.run") or trace), str(about.get("shoal.agent", agent)), kind, facts, where=place,
-        id=about.get("shoal.id") or own, time=begun, parents=[*([str(above)] if above else []), *links],
-        usage=_usage(about, begun, ended),
+        id=about.get("shoal.id") or own, time=begun, parents=_parents(span, about), usage=_usage(about, begun, ended),
     )  # fmt: skip
+
+
+def _told(span: dict[str, Any], about: Attributes, used: set[str]) -> tuple[str, dict[str, Any]]:
+    """The kind of event that a span is, and its facts; attributes that are read whole are noted in ``used``."""
+    facts: dict[str, Any] = {"name": span.get("name")}
+    if about.get("shoal.kind"):
+        used |= {"shoal.kind", "shoal.payload"}
+        return str(about["shoal.kind"]), _parsed(about.get("shoal.payload")) or facts
+    operation = str(next((about[k] for k in _OPERATION if about.get(k)), "")).lower()
+    if operation in _MODEL_OPERATIONS or "gen_ai.request.model" in about or "llm.model_name" in about:
+        facts |= {"prompt": chat(_messages(about, span, _INPUT, used)), "text": _text(about, span, used)}
+        facts["model"] = (
+            about.get("gen_ai.response.model") or about.get("gen_ai.request.model") or about.get("llm.model_name")
+        )
+        return "model.call", facts
+    if operation in _TOOL_OPERATIONS or "gen_ai.tool.name" in about:
+        facts["tool"] = about.get("gen_ai.tool.name") or about.get("tool.name") or span.get("name")
+        facts["arguments"] = about.get("gen_ai.tool.call.arguments", about.get("input.value"))
+        facts["content"] = text_of(about.get("gen_ai.tool.call.result", about.get("output.value")))
+        return "tool.result", facts
+    if operation in ("invoke_agent", "create_agent", "agent", "workflow", "chain", "task"):
+        facts |= {"input": text_of(_messages(about, span, _INPUT, used)), "output": _text(about, span, used)}
+        return "agent.start", facts
+    return "span", facts
+
+
+def _error(status: Any, about: Attributes) -> str:
+    """What went wrong in a span; empty if nothing did."""
+    said: dict[str, Any] = status if isinstance(status, dict) else {}
+    if said.get("code") in (2, "STATUS_CODE_ERROR") or about.get("error.type"):
+        return str(said.get("message") or about.get("error.type") or "error")
+    return ""
+
+
+def _parents(span: dict[str, Any], about: Attributes) -> list[str]:
+    """The span above and those that it links to, or the parents of the event that was exported as this span."""
+    exported = _parsed(about.get("shoal.parents"))
+    if exported is not None:
+        return [str(p) for p in listed(exported)]
+    above = _get(span, "parentSpanId")
+    links = [str(_get(link, "spanId")) for link in listed(span.get("links")) if isinstance(link, dict)]
+    return [*([str(above)] if above else []), *links]
 
 
 def _messages(about: Attributes, span: dict[str, Any], names: tuple[str, ...], used: set[str]) -> Any:
