@@ -40,7 +40,7 @@ test-all: lint browser
 table: setup
 	$(BIN)/python tools/tables.py
 
-# The standard runs of all systems; about half an hour on two cores. Verdicts that are not reproduced are results too.
+# The standard runs of all systems; some two hours on two cores. Verdicts that are not reproduced are results too.
 results: setup
 	$(BIN)/shoal models pull
 	for name in $$($(BIN)/python -c 'import shoal; print(*shoal.list_studies())'); do \
