@@ -8,7 +8,7 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -114,10 +114,25 @@ def visiting(browser: Any, *, width: int = WIDE, dark: bool = False) -> Iterator
     page.on("console", lambda m: visit.complaints.append(m.text) if m.type == "error" else None)
     page.on("pageerror", lambda error: visit.complaints.append(str(error)))
     page.on("request", lambda request: _local(request.url, visit.complaints))
+    _connect_first(page)
     try:
         yield visit
     finally:
         context.close()
+
+
+def _connect_first(page: Any) -> None:
+    """``goto`` and ``reload`` return when the page's channel is open: until then events wait, and may change places."""
+
+    def patient(move: Callable[..., Any]) -> Callable[..., Any]:
+        def moved(*args: Any, **options: Any) -> Any:
+            answer = move(*args, **options)
+            page.wait_for_function("!window.socket || window.did_handshake")
+            return answer
+
+        return moved
+
+    page.goto, page.reload = patient(page.goto), patient(page.reload)
 
 
 def _local(url: str, complaints: list[str]) -> None:

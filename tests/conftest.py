@@ -62,6 +62,7 @@ def runs(tmp_path: Path) -> Path:
 @pytest.fixture
 def shoal(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Shoal:
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("JAX_ENABLE_COMPILATION_CACHE", "true")  # put back afterwards: `shoal bench` sets it
     monkeypatch.setattr(console, "out", console.Console(highlight=False, width=180))
     monkeypatch.setattr(console, "err", console.Console(stderr=True, highlight=False, width=180))
     return Shoal(capsys)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -56,10 +57,11 @@ def out(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def team(out: Path) -> Path:
-    summary = laboratory.team(
-        "debate:agents=3", task="sums", model="scripted:competence=0.5", questions=2, out=out / "runs", root=1
-    )
-    return summary.folder.path
+    """A run of a team, made in a thread of its own: this one may have a browser open, and its event loop with it."""
+    asked = {"task": "sums", "model": "scripted:competence=0.5", "questions": 2, "out": out / "runs", "root": 1}
+    with ThreadPoolExecutor(1) as pool:
+        path: Path = pool.submit(lambda: laboratory.team("debate:agents=3", **asked).folder.path).result()
+    return path
 
 
 @pytest.fixture(scope="module")
