@@ -91,6 +91,7 @@ def test_split_has_equal_totals_and_a_kind_that_differs() -> None:
     np.testing.assert_allclose(seen.reward[0], seen.reward[1])
 
 
+@pytest.mark.slow
 def test_own_reward_ends_in_defection_and_alignment_does_not() -> None:
     settings = Settings(updates=250, games=64, group=64, rate=0.1)
     game = Dilemma()

@@ -407,6 +407,7 @@ def test_a_policy_decides_in_the_compiled_run(town: tuple[Any, Any]) -> None:
 # The command
 
 
+@pytest.mark.slow
 def test_simulate_asks_archetypes_from_the_command_line(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
     arguments = ["simulate", "epidemic", "--agents", "100", "--steps", "8", "--seeds", "2", "--out", str(runs)]
     for name, ties in SPARSE.items():

@@ -135,6 +135,7 @@ def test_bad_input(change: dict[str, Any], text: str) -> None:
         calibnn(MODEL, **{"data": {"on": DATA}, **change})
 
 
+@pytest.mark.slow
 def test_planted_weeks_are_found_by_the_network() -> None:
     fit = calibrate(MODEL, {"on": DATA}, "calibnn", RATE, 80, fixed={"idle": 0.5})
     np.testing.assert_allclose(fit.values["rate"], [0.8, 0.2, 0.5], atol=0.15)

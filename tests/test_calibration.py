@@ -122,6 +122,7 @@ def test_all_methods_make_the_same_calls_and_share_their_judges(fits: dict[str, 
     assert frame["reproduction"].is_between(0.5, 8.0).all()
 
 
+@pytest.mark.slow
 def test_calls_are_counted_where_they_are_made(monkeypatch: pytest.MonkeyPatch) -> None:
     problem = objective(Toggle(agents=200), {"lights": np.full(10, 20.0)})
     made: list[int] = []

@@ -204,6 +204,7 @@ def test_random_networks_are_exact_or_not() -> None:
     assert verdict("1b-mat-moves", results) is Verdict.REPRODUCED
 
 
+@pytest.mark.slow
 def test_gates_are_read_for_each_seed() -> None:
     world = make_world("assignment:ids=false")
     model = jax.tree.map(lambda x: jnp.stack([x, 2 * x]), model_of("cmat", world))

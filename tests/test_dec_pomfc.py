@@ -126,6 +126,7 @@ def test_scores_of_distances_are_shares_below_even_places() -> None:
     assert trials._scores("vicsek", np.array([0.3])).tolist() == [0.3]
 
 
+@pytest.mark.slow
 def test_a_training_of_the_planner_resumes_bit_for_bit(tmp_path: Path) -> None:
     world = MeanFieldWorld(task="kuramoto", count=5, horizon=20, centres=2)
     settings = {"worlds": 1, "rollout": 20, "minibatches": 2, "epochs": 1, "hidden": (4,), "total_steps": 80}

@@ -160,6 +160,7 @@ def test_the_fee_rises_in_its_warm_up() -> None:
     np.testing.assert_allclose(fees, [0.0, 0.2, 0.4], rtol=1e-6)
 
 
+@pytest.mark.slow
 def test_both_policies_remember_whoever_acts() -> None:
     """With all else equal, memories after a step do not depend on the switch."""
     memories = []
@@ -387,6 +388,7 @@ def test_the_learned_switch_is_the_exact_one() -> None:
         assert np.mean([np.mean(m[f"agrees c={fee:g}"]) for m in found]) >= least
 
 
+@pytest.mark.slow
 def test_the_zone_measures_all_that_is_declared() -> None:
     found = mansa.zone(trial_of("zone", 1, steps=2000, grid=3))
     assert tuple(found) == STUDY.experiment("zone").variants == tuple(mansa.ARMS)

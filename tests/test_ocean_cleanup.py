@@ -401,6 +401,7 @@ def test_a_whole_regime_is_measured() -> None:
     assert len(found[LEARNED][0]["collected in training"]) == study.POINTS
 
 
+@pytest.mark.slow
 def test_captains_experiment_measures_every_crew_in_every_sea() -> None:
     found = study.captains(trial_of("captains", episodes=1))
     assert set(found) == set(study.CAPTAINS)

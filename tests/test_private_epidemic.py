@@ -66,6 +66,7 @@ def test_every_person_ends_in_the_same_state(city: tuple[Any, Any], sent: tuple[
     assert run.state.deaths.sum() == state.deaths
 
 
+@pytest.mark.slow
 def test_private_slopes_of_the_city_are_the_open_ones(city: tuple[Any, Any]) -> None:
     model, population = city
     fixed = {name: x for name, x in AT.items() if name not in ("reproduction", "mortality")}
