@@ -47,8 +47,8 @@ SKILLS: dict[str, Skill] = {
     "lookup": Skill("lookup", 4000, easier=("copy", "lookup:entries=2")),
     "sorting": Skill("sorting", 4000, easier=("sorting:words=2", "sorting:words=3")),
 }
-"""Measured on 200 held-out problems, one core: copying .975 (75 s), arithmetic .165 (251 s), look-up .045 (543 s). Of these
-only copying is learned; sorting is not measured."""
+"""Measured on 200 held-out problems, one core: copying .975 (75 s), arithmetic .165 (251 s), look-up .045 (543 s). Of
+these only copying is learned; sorting is not measured."""
 
 
 def tiny_folder(name: str) -> Path:
