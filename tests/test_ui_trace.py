@@ -401,6 +401,37 @@ def test_a_hundred_thousand_events_are_searched_zoomed_and_walked(server: PageSe
 
 
 @needs_browser
+def test_a_window_that_comes_late_does_not_undo_a_zoom(server: PageServer, chromium: Any) -> None:
+    with visiting(chromium) as visit:
+        page = visit.page
+        open_page(page, f"{server.address}/trace?file=many.jsonl&at=50000")
+        page.evaluate(
+            """() => {
+                const lanes = ServedTrace.prototype.lanes;
+                ServedTrace.prototype.lanes = async function (...asked) {
+                    const shown = await lanes.apply(this, asked);
+                    await new Promise((go) => setTimeout(go, 500));
+                    return shown;
+                };
+            }"""
+        )
+        page.get_by_role("button", name="Zoom to all").click()  # its answer comes in the midst of the keys below
+        lanes = page.locator(".lanes canvas")
+        lanes.focus()
+        for _ in range(9):
+            lanes.press("+")
+            page.wait_for_timeout(100)
+        page.wait_for_function("Object.values(shoalTraces)[0].last.form == 'events'")
+        shown = page.evaluate("[Object.values(shoalTraces)[0].shown.start, Object.values(shoalTraces)[0].shown.end]")
+        assert shown[0] <= 50_000 <= shown[1]
+        page.get_by_label("Search text").fill("word 77777 of")  # reveals an event; a zoom on the way does not forget it
+        page.wait_for_function("Object.values(shoalTraces)[0].lit.event == 77777")
+        lanes.press("-")
+        page.wait_for_function("(({ start, end }) => start <= 77777 && 77777 <= end)(Object.values(shoalTraces)[0].shown)")
+        assert not visit.complaints
+
+
+@needs_browser
 def test_messages_are_shown_as_text_and_cut(server: PageServer, chromium: Any) -> None:
     with visiting(chromium) as visit:
         page = visit.page

@@ -47,6 +47,7 @@ class ShoalTrace {
     this.filter = { part: "", agents: [], kinds: [], text: "" };
     this.last = { form: "", items: 0, bytes: 0, requests: 0 };
     this.shown = null;
+    this.reveal = false; // whether the next window that comes must hold the chosen event
     this.listen();
     new ResizeObserver(() => this.draw()).observe(canvas);
     new MutationObserver(() => this.draw()).observe(document.body, { attributes: true, attributeFilter: ["class"] });
@@ -59,7 +60,7 @@ class ShoalTrace {
     return { ...this.view, bins, ...this.filter, ...this.lit };
   }
 
-  async load(reveal = false) {
+  async load() {
     this.waiting?.abort();
     const { signal } = (this.waiting = new AbortController());
     let shown;
@@ -74,6 +75,8 @@ class ShoalTrace {
     const items = (shown.events ?? shown.cells).length;
     this.last = { form: shown.form, items, bytes: this.source.bytes, requests: this.last.requests + 1 };
     [this.view.start, this.view.end] = [shown.start, shown.end];
+    const { reveal } = this;
+    this.reveal = false;
     if (reveal && shown.chosen && (shown.chosen[1] < shown.start || shown.chosen[1] > shown.end)) {
       const half = (shown.end - shown.start) / 2;
       this.move(shown.chosen[1] - half, shown.chosen[1] + half);
@@ -92,10 +95,13 @@ class ShoalTrace {
     for (const group of [this.view, this.lit, this.filter]) {
       for (const name of Object.keys(group)) if (name in changes) group[name] = changes[name];
     }
-    return this.load(reveal);
+    this.reveal ||= reveal;
+    return this.load();
   }
 
+  // A window on its way is for where the view was: it must not undo the move when it comes.
   move(start, end) {
+    this.waiting?.abort();
     const [low, high] = this.shown.span;
     const least = this.view.axis === "step" ? 4 : Math.max((high - low) / 1e6, 1e-6);
     let width = Math.min(Math.max(end - start, least), Math.max(high - low, least));
@@ -106,8 +112,9 @@ class ShoalTrace {
   }
 
   zoom(factor, around = null) {
-    if (!this.shown) return;
-    const { start, end } = this.view;
+    if (!this.shown || this.shown.axis !== this.view.axis) return;
+    const [low, high] = this.shown.span;
+    const { start, end } = { start: this.view.start ?? low, end: this.view.end ?? high };
     const chosen = this.shown.chosen?.[1];
     const middle = around ?? (chosen >= start && chosen <= end ? chosen : (start + end) / 2);
     this.move(middle - (middle - start) / factor, middle + (end - middle) / factor);
