@@ -427,7 +427,9 @@ def test_a_window_that_comes_late_does_not_undo_a_zoom(server: PageServer, chrom
         page.get_by_label("Search text").fill("word 77777 of")  # reveals an event; a zoom on the way does not forget it
         page.wait_for_function("Object.values(shoalTraces)[0].lit.event == 77777")
         lanes.press("-")
-        page.wait_for_function("(({ start, end }) => start <= 77777 && 77777 <= end)(Object.values(shoalTraces)[0].shown)")
+        page.wait_for_function(
+            "(({ start, end }) => start <= 77777 && 77777 <= end)(Object.values(shoalTraces)[0].shown)"
+        )
         assert not visit.complaints
 
 

@@ -16,9 +16,9 @@ from shoal.ui.charts import as_csv, interval_bars
 from shoal.ui.claims import claims_table
 from shoal.ui.documents import comparison, means, results_of, run_document, run_row
 from shoal.ui.layout import button, empty, facts, frame, text, verdict
-from shoal.ui.progress import progress_bar
+from shoal.ui.progress import EVERY, progress_bar
 from shoal.ui.wording import estimate
-from shoal.ui.workspace import Workspace
+from shoal.ui.workspace import Job, Workspace
 
 COLUMNS = (
     ("id", "Run", "left"),
@@ -125,11 +125,24 @@ def _actions(workspace: Workspace, folder: RunFolder) -> None:
 
     def resume() -> None:
         try:
-            workspace.resume(name)
+            job = workspace.resume(name)
         except ShoalError as error:
             ui.notify(str(error), type="warning")
             return
-        ui.timer(1.5, lambda: ui.navigate.to(f"/runs/{name}"), once=True)
+        again.disable()
+        said.text = "Resuming ..."
+        wait = ui.timer(EVERY, lambda: look(job, wait))
+
+    def look(job: Job, wait: ui.timer) -> None:
+        """The page is read anew once the command holds the run; before that it would show the old state for good."""
+        ended, taken = job.code(), job.folder(workspace)
+        if taken is not None:
+            wait.deactivate()
+            ui.navigate.to(f"/runs/{taken.path.name}")
+        elif ended is not None:
+            wait.deactivate()
+            again.enable()
+            said.text = job.said() or f"It ended with code {ended} and said nothing."
 
     with ui.element("div").classes("row"):
         ui.link("Trace", f"/runs/{name}/trace")
@@ -141,8 +154,9 @@ def _actions(workspace: Workspace, folder: RunFolder) -> None:
         if folder.info.get("kind") in ("simulation", "calibration"):
             ui.link("Population", f"/populations/runs/{name}")
         if folder.status() not in ("running", "finished"):
-            button("Resume", resume)
+            again = button("Resume", resume)
         button("Delete", lambda: _confirm_delete(workspace, [name]), "danger")
+        said = text("span", "").props('role="status"')
 
 
 def _content(workspace: Workspace, name: str) -> None:

@@ -252,11 +252,11 @@ class TraceView:
         text("p", HELP).classes("small quiet").props('id="lanes-help"')
         self._canvas.props["aria-describedby"] = "lanes-help"
         query = urlencode({"file": self.file} if self.file else {"run": self.run})
-        start = f"shoalTrace({self._canvas.id}, {said.id}, {_json(query)}, {_json({'event': self.chosen})})"
-        ui.timer(0.1, lambda: ui.run_javascript(start), once=True)
+        self._show({"event": self.chosen})
+        ui.run_javascript(f"shoalTrace({self._canvas.id}, {said.id}, {_json(query)})")
 
     def _show(self, changes: dict[str, Any]) -> None:
-        ui.run_javascript(f"shoalTraces[{self._canvas.id}]?.set({_json(changes)}, true)")
+        ui.run_javascript(f"shoalTraceSet({self._canvas.id}, {_json(changes)})")
 
     def _select(self, **changes: Any) -> None:
         """Change what is shown; the lanes start over where the part changes, for its axis is another."""

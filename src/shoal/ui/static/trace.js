@@ -425,9 +425,19 @@ class ShoalTrace {
   }
 }
 
-function shoalTrace(id, status, query, changes) {
+// Starts the lanes of a page as soon as their elements are there, with all that was changed before.
+const shoalEarlier = {};
+function shoalTrace(id, status, query) {
   const [canvas, words] = [getHtmlElement(id), getHtmlElement(status)];
-  if (!canvas || !words) return;
-  const trace = (shoalTraces[id] = new ShoalTrace(canvas, words, new ServedTrace(query)));
-  trace.set(changes, true);
+  if (!canvas || !words) {
+    setTimeout(() => shoalTrace(id, status, query), 50);
+    return;
+  }
+  shoalTraces[id] = new ShoalTrace(canvas, words, new ServedTrace(query));
+  shoalTraces[id].set(shoalEarlier[id] ?? {}, true);
+}
+
+function shoalTraceSet(id, changes) {
+  if (shoalTraces[id]) shoalTraces[id].set(changes, true);
+  else shoalEarlier[id] = { ...shoalEarlier[id], ...changes };
 }
