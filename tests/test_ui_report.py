@@ -21,6 +21,7 @@ from shoal.runs.folder import RunFolder
 from shoal.traces import Event, Usage
 from shoal.ui.report.page import open_subject, write_report
 from shoal.ui.report.trace_data import MOST_EVENTS, embedded, trace_document
+from shoal.ui.trace_diagnosis import diagnosed
 from shoal.ui.trace_index import Selection, TraceIndex, read_index
 from shoal.ui.trace_lanes import Lit, Window, window_document
 
@@ -83,7 +84,9 @@ def hostile(out: Path) -> Path:
 def test_a_long_trace_is_cut_and_says_so(out: Path) -> None:
     path = write_trace(out / "long.jsonl", made(MOST_EVENTS + 100))
     written = write_report(open_subject(path), out / "long.html")
-    assert written.left_out == ["The first 20,000 of 20,100 events are here; `shoal ui` shows all of them."]
+    assert written.left_out == [
+        "The first 20,000 of 20,100 events are here; `shoal ui` shows all of them, and `shoal diagnose` reads them."
+    ]
     assert written.bytes == (out / "long.html").stat().st_size < MOST_BYTES
 
 
@@ -232,6 +235,42 @@ def test_a_trace_is_walked_with_keys_and_searched(team: Path, chromium: Any) -> 
         until(page, f"shoalTraces.report.filter.agents[0] === {orjson.dumps(index.agents[-1]).decode()}")
         page.get_by_role("button", name="Zoom in").click()
         visit.check()
+
+
+@needs_browser
+def test_the_diagnosis_leads_into_the_trace(out: Path, chromium: Any) -> None:
+    sample = Path(shutil.copy(Path(shoal_samples(), "langgraph.jsonl"), out / "diagnosed.jsonl"))
+    found = diagnosed([sample])["conversations"][0]
+    suspect = found["suspects"][0]
+    with opened(chromium, reported(sample)) as visit:
+        page = visit.page
+        panel = page.locator("#diagnosis details.panel").first
+        assert found["headline"] in panel.locator("summary").inner_text()
+        assert (
+            panel.locator(".suspect h3")
+            .first.inner_text()
+            .startswith(f"1. {suspect['agent']}, step {suspect['step']}:")
+        )
+        assert panel.locator(".finding").first.inner_text().startswith(suspect["reasons"][0]["detector"])
+        until(page, f"shoalTraces.report.lit.path.length == {len(suspect['positions'])}")
+        panel.locator(".suspect > a").first.click()
+        page.get_by_role("heading", name=f"Event {suspect['position']}", exact=True).wait_for()
+        assert page.get_by_role("heading", name=f"Event {suspect['position']}", exact=True).is_visible()
+        visit.check()
+
+
+def test_a_trace_without_talk_is_not_diagnosed(out: Path) -> None:
+    steps = [Event(str(i), "r", 1.7e9, i, "", "world.step", (), {"actions": [0]}) for i in range(3)]
+    assert "diagnosis-data" not in reported(write_trace(out / "steps.jsonl", steps)).read_text().split("<main", 1)[1]
+
+
+def test_a_fork_tells_what_was_changed(team: Path, out: Path) -> None:
+    forked = Path(shutil.copytree(team, out / "forked"))
+    folder = RunFolder.load(forked)
+    told = {"run": team.name, "agent": "a", "turn": 0, "said": "4", "reply": "<5>", "before": "4", "after": "5"}
+    folder.save(fork=told | {"before_right": True, "after_right": False})
+    page = reported(forked).read_text()
+    assert "<dd>&lt;5&gt;</dd>" in page and "<dd>5 (wrong)</dd>" in page and f"of the run {team.name}" in page
 
 
 @needs_browser

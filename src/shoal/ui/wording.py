@@ -46,3 +46,9 @@ def needed(check: Mapping[str, Any]) -> str:
     """What a check of a claim needs: `` (needs above 0.5)``; nothing where it needs nothing."""
     bounds = [f"{word} {check[word]:g}" for word in ("above", "below") if check.get(word) is not None]
     return f" (needs {' and '.join(bounds)})" if bounds else ""
+
+
+def outcome(answer: str | None, right: bool | None) -> str:
+    """A team's answer, cut, and whether it was right where that is known."""
+    judged = "" if right is None else " (right)" if right else " (wrong)"
+    return f"{'none' if answer is None else answer[:300]}{judged}"

@@ -11,6 +11,7 @@ from nicegui import ui
 from shoal.errors import ShoalError
 from shoal.runs.folder import RunFolder
 from shoal.ui.layout import facts, text
+from shoal.ui.wording import outcome
 
 if TYPE_CHECKING:
     from shoal.diagnosis.forking import Forecast, Forked, Place
@@ -132,8 +133,8 @@ def _came(forked: Forked, samples: int) -> None:
     effect = forked.effect
     facts(
         {
-            "outcome before": _outcome(forked.before, forked.before_right),
-            "outcome after": _outcome(forked.after, forked.after_right),
+            "outcome before": outcome(forked.before, forked.before_right),
+            "outcome after": outcome(forked.after, forked.after_right),
             f"right over {samples} samples": f"{effect.changed.value:.2f} with the change, "
             f"{effect.unchanged.value:.2f} without; difference {effect.difference.value:+.2f} "
             f"[{effect.difference.low:+.2f}, {effect.difference.high:+.2f}]",
@@ -159,16 +160,11 @@ def fork_facts(folder: RunFolder) -> None:
                 "agent": f"{document['agent']}, reply number {document['turn'] + 1}",
                 "said": document["said"][:500],
                 "says instead": str(document["reply"])[:500],
-                "outcome before": _outcome(document["before"], document["before_right"]),
-                "outcome after": _outcome(document["after"], document["after_right"]),
+                "outcome before": outcome(document["before"], document["before_right"]),
+                "outcome after": outcome(document["after"], document["after_right"]),
             }
         )
         ui.link("Trace of the run before", f"/runs/{quote(document['run'])}/trace")
-
-
-def _outcome(answer: str | None, right: bool | None) -> str:
-    judged = "" if right is None else " (right)" if right else " (wrong)"
-    return f"{'none' if answer is None else answer[:300]}{judged}"
 
 
 def _tell(came: ui.element, words: str) -> None:

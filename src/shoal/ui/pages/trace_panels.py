@@ -148,7 +148,8 @@ def _suspect(view: TraceView, rank: int, suspect: dict[str, Any]) -> None:
         text("h3", f"{rank}. {suspect['agent'] or '(run)'}, step {suspect['step']}: {suspect['confidence']:.0%}")
         if suspect["position"] is not None:
             event_link(view, suspect["position"])
-        text("p", f"{suspect['downstream']} later steps were made from it.").classes("small quiet")
+        later = "step was" if suspect["downstream"] == 1 else "steps were"
+        text("p", f"{suspect['downstream']} later {later} made from it.").classes("small quiet")
         if suspect["positions"]:
             path = tuple(suspect["positions"])
             ui.button(f"Mark its path ({len(path)} events)", on_click=lambda: view.mark(path)).props(

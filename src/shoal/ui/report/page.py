@@ -21,6 +21,7 @@ from shoal.runs.flowchart import flowchart
 from shoal.runs.folder import RunFolder, write_atomically
 from shoal.ui.documents import run_document
 from shoal.ui.report.blocks import Section, cell, png, table_of
+from shoal.ui.report.diagnosis import diagnosis_document, fork_section
 from shoal.ui.report.games import game_sections
 from shoal.ui.report.populations import population_sections
 from shoal.ui.report.replay_data import episodes_of
@@ -30,7 +31,9 @@ from shoal.ui.trace_index import READABLE, Document, TraceIndex, event_files, re
 from shoal.ui.wording import VERDICT_MARKS, estimate, needed
 
 STATIC = Path(__file__).parents[1] / "static"
-SCRIPTS = ("shoal.js", "trace.js", "trace_windows.js", "trace_walk.js", "replay.js", "report.js")
+SCRIPTS = (
+    "shoal.js", "trace.js", "trace_windows.js", "trace_walk.js", "trace_verdicts.js", "replay.js", "report.js",
+)  # fmt: skip
 STYLES = ("shoal.css", "report.css")
 MOST_PICTURES = 3_000_000
 """Bytes of the run's own pictures together."""
@@ -126,7 +129,7 @@ def report_html(subject: Subject) -> tuple[str, list[str]]:
     from jinja2 import Environment, PackageLoader, StrictUndefined
     from markupsafe import Markup
 
-    trace, trace_notes = _trace(subject)
+    trace, diagnosis, trace_notes = _trace(subject)
     episodes, replay_notes = _episodes(subject)
     pictures = _pictures(subject.folder) if subject.path.is_dir() else Section("figures", "Figures")
     scripts = {name: (STATIC / name).read_text() for name in SCRIPTS}
@@ -141,8 +144,9 @@ def report_html(subject: Subject) -> tuple[str, list[str]]:
         marks=VERDICT_MARKS,
         claims=run_document(subject.run)["claims"] if subject.run is not None else [],
         mechanism=_mechanism(subject.run),
-        sections=[section for section in (*_found(subject), pictures) if section],
+        sections=[section for section in (fork_section(subject.run), *_found(subject), pictures) if section],
         trace=Markup(embedded(trace)) if trace is not None else None,
+        diagnosis=Markup(embedded(diagnosis)) if diagnosis is not None else None,
         trace_notes=trace_notes,
         episodes=Markup(embedded(episodes)) if episodes else None,
         episode_names=[episode["name"] for episode in episodes],
@@ -234,16 +238,16 @@ def _pictures(folder: Path) -> Section:
     return section
 
 
-def _trace(subject: Subject) -> tuple[Document | None, list[str]]:
-    """The trace as the report holds it, and what of it is left out."""
+def _trace(subject: Subject) -> tuple[Document | None, Document | None, list[str]]:
+    """The trace as the report holds it, its diagnosis, and what is left out."""
     index = subject.index
     if index is None or not len(index):
-        return None, []
+        return None, None, []
     document, kept = trace_document(index)
     if kept == len(index):
-        return document, []
-    how = "`shoal ui` shows all of them"
-    return document, [f"The first {kept:,} of {len(index):,} events are here; {how}."]
+        return document, diagnosis_document(subject.path, index), []
+    how = "`shoal ui` shows all of them, and `shoal diagnose` reads them"
+    return document, None, [f"The first {kept:,} of {len(index):,} events are here; {how}."]
 
 
 def _episodes(subject: Subject) -> tuple[list[Document], list[str]]:

@@ -131,7 +131,8 @@ function openReplays(episodes) {
 document.addEventListener("DOMContentLoaded", () => {
   listenToTheme();
   listenToSaves();
-  const [trace, episodes] = [shoalData("trace-data"), shoalData("replay-data")];
-  if (trace) shoalTraces.walk = new TraceWalk(document.getElementById("trace"), trace);
+  const [trace, diagnosis, episodes] = ["trace-data", "diagnosis-data", "replay-data"].map(shoalData);
+  const walk = trace && (shoalTraces.walk = new TraceWalk(document.getElementById("trace"), trace));
+  if (walk && diagnosis) new TraceVerdicts(document.getElementById("diagnosis"), diagnosis, walk);
   if (episodes) openReplays(episodes);
 });
