@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -25,18 +24,11 @@ from shoal.populations.sensitivity import one_shot, sensitivity, slope_by_agent
 from shoal.populations.streams import streams
 from test_calibration import Ramp, Toggle
 
+pytestmark = pytest.mark.usefixtures("quick_compilation")
+
 MODEL = Toggle(agents=200)
 DATA = np.repeat([160.0, 40.0, 100.0], 7)
 RATE = {"rate": Free(0.01, 0.99, periods=3)}
-
-
-@pytest.fixture(autouse=True, scope="module")
-def quick_compilation() -> Iterator[None]:
-    """Nearly all the time here is compilation of small programs."""
-    before = jax.config.read("jax_disable_most_optimizations")
-    jax.config.update("jax_disable_most_optimizations", True)
-    yield
-    jax.config.update("jax_disable_most_optimizations", before)
 
 
 def sigmoid(x: np.ndarray) -> np.ndarray:

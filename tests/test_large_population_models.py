@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import jax
@@ -23,17 +22,10 @@ from shoal.stats import Verdict
 from shoal.studies.large_population_models import STUDY, experiments, loop, planting
 from shoal.studies.large_population_models.claims import CLAIMS, lower, ratio
 
+pytestmark = pytest.mark.usefixtures("quick_compilation")
+
 GRID = {"network": "grid", "degree": 4, "homes": False}
 AT = {"initial": 0.1, "mortality": 0.3, "reproduction": 4.0}
-
-
-@pytest.fixture
-def quick_compilation() -> Iterator[None]:
-    """Nearly all the time of a slope here is compilation."""
-    before = jax.config.read("jax_disable_most_optimizations")
-    jax.config.update("jax_disable_most_optimizations", True)
-    yield
-    jax.config.update("jax_disable_most_optimizations", before)
 
 
 @pytest.fixture(scope="module")

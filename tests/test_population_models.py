@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -23,6 +22,8 @@ from shoal.populations.models.labour import NOBODY, matched
 from shoal.populations.models.opinion import paired
 from shoal.populations.space import Square, neighbour_sums
 
+pytestmark = pytest.mark.usefixtures("quick_compilation")
+
 KEY = jax.random.key(0)
 TINY = 36
 STEPS = 6
@@ -31,15 +32,6 @@ SMALL = {name: {"network": "grid", "degree": 4} for name in ("norm", "opinion")}
 LIVELY = {"epidemic": {"initial": 0.2}}
 """Parameters at which chance has something to decide among so few."""
 EVERY = pytest.mark.parametrize("name", MODELS.names())
-
-
-@pytest.fixture(autouse=True, scope="module")
-def quick_compilation() -> Iterator[None]:
-    """Nearly all the time here is compilation of small programs."""
-    before = jax.config.read("jax_disable_most_optimizations")
-    jax.config.update("jax_disable_most_optimizations", True)
-    yield
-    jax.config.update("jax_disable_most_optimizations", before)
 
 
 @cache

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -25,17 +24,10 @@ from shoal.populations.objective import Objective, objective
 from shoal.populations.parametrisation import Free
 from shoal.populations.variational import ASIDE, FEWEST, temperature
 
+pytestmark = pytest.mark.usefixtures("quick_compilation")
+
 DAYS = 8
 READ = np.array([5.2, 4.1, 4.8, 5.9, 4.4, 5.3, 5.0, 4.5])  # mean 4.9
-
-
-@pytest.fixture(scope="module", autouse=True)
-def quick_compilation() -> Iterator[None]:
-    """Nearly all the time here is compilation."""
-    before = jax.config.read("jax_disable_most_optimizations")
-    jax.config.update("jax_disable_most_optimizations", True)
-    yield
-    jax.config.update("jax_disable_most_optimizations", before)
 
 
 class Reading(eqx.Module):

@@ -48,19 +48,11 @@ from shoal.tasks.problem import Problem  # noqa: E402
 from shoal.teams.catalogue import open_team  # noqa: E402
 from shoal.teams.outcome import Outcome  # noqa: E402
 
-pytestmark = pytest.mark.filterwarnings("ignore")
+pytestmark = [pytest.mark.filterwarnings("ignore"), pytest.mark.usefixtures("one_thread")]
 TOKENS = CharacterTokenizer()
 ROLES = ["agent-1", "agent-2"]
 TEAM, TASK = "chain:agents=2", "choose"
 MALT = {"questions": 5, "problems": 3, "branches": 3, "max_tokens": 6, "temperature": 1.0, "batch": 4, "epochs": 2}
-
-
-@pytest.fixture(autouse=True, scope="module")
-def one_thread() -> Any:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="module")

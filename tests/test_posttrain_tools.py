@@ -20,7 +20,7 @@ from shoal.teams.agent import Agent
 from shoal.teams.session import Session
 from shoal.traces import TraceWriter, read_trace
 
-pytestmark = pytest.mark.filterwarnings("ignore")
+pytestmark = [pytest.mark.filterwarnings("ignore"), pytest.mark.usefixtures("one_thread")]
 
 
 @pytest.mark.parametrize(
@@ -70,14 +70,6 @@ from shoal.teams.catalogue import open_team  # noqa: E402
 
 TOKENS = CharacterTokenizer()
 CALL, RESULT, REST = "[calculator: 3*4]", " = 12\n", "Answer: 12"
-
-
-@pytest.fixture(autouse=True, scope="module")
-def one_thread() -> Any:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 class Scripted(Policy):

@@ -26,17 +26,9 @@ from shoal.tasks.catalogue import open_task  # noqa: E402
 from shoal.tasks.problem import Problem  # noqa: E402
 from shoal.teams.catalogue import open_team  # noqa: E402
 
-pytestmark = pytest.mark.filterwarnings("ignore")
+pytestmark = [pytest.mark.filterwarnings("ignore"), pytest.mark.usefixtures("one_thread")]
 TOKENS = CharacterTokenizer()
 ROLES = ["agent-1", "agent-2"]
-
-
-@pytest.fixture(autouse=True, scope="module")
-def one_thread() -> Any:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 def network(seed: int = 0) -> Any:

@@ -24,16 +24,8 @@ from shoal.posttrain.workers import DecoupledTrainer, Job, RolloutStore, rolled_
 from shoal.tasks.catalogue import open_task  # noqa: E402
 from shoal.teams.catalogue import open_team  # noqa: E402
 
-pytestmark = pytest.mark.filterwarnings("ignore")
+pytestmark = [pytest.mark.filterwarnings("ignore"), pytest.mark.usefixtures("one_thread")]
 SHARDS = 3
-
-
-@pytest.fixture(autouse=True, scope="module")
-def one_thread() -> Iterator[None]:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 def parts(width: int = 16, **settings: Any) -> dict[str, Any]:

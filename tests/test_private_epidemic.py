@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
-import jax
 import numpy as np
 import pytest
 
@@ -21,18 +19,11 @@ from shoal.populations.private.simulation import run_privately
 from shoal.populations.private.sums import HelperServers, NeighbourShares, Sums
 from shoal.populations.rollout import rollout, run_keys
 
+pytestmark = pytest.mark.usefixtures("quick_compilation")
+
 AT = {"initial": 0.05, "isolation": 0.2, "testing": 0.2, "vaccination": 0.02, "mortality": 0.2, "reproduction": 5.0}
 SMALL: dict[str, Any] = {"agents": 240, "workplace": 2.0, "school": 3.0, "others": 3.0}
 NETWORKS = ("home", "work", "street")
-
-
-@pytest.fixture(scope="module", autouse=True)
-def quick_compilation() -> Iterator[None]:
-    """Nearly all the time here is compilation."""
-    before = jax.config.read("jax_disable_most_optimizations")
-    jax.config.update("jax_disable_most_optimizations", True)
-    yield
-    jax.config.update("jax_disable_most_optimizations", before)
 
 
 @pytest.fixture(scope="module")

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import jax
 import numpy as np
 import polars as pl
 import pytest
@@ -27,6 +25,8 @@ from shoal.populations.private.ring import LIMIT, SCALE, Words, decode, encode, 
 from shoal.populations.private.simulation import run_privately
 from shoal.populations.private.sums import PROTOCOLS, HelperServers, NeighbourShares, Sums, revealing
 from shoal.populations.rollout import rollout, run_keys
+
+pytestmark = pytest.mark.usefixtures("quick_compilation")
 
 AT = {"initial": 0.08, "isolation": 0.1, "mortality": 0.2}
 STAR = network(5, [0, 0, 0, 0], [1, 2, 3, 4])
@@ -168,16 +168,6 @@ def test_other_shares_change_the_messages_and_nothing_else(town: tuple[Any, Any]
     assert (logs[0].view(0, SHARE) != logs[1].view(0, SHARE)).all()
 
 
-@pytest.fixture
-def quick_compilation() -> Iterator[None]:
-    """Nearly all the time of a slope here is compilation."""
-    before = jax.config.read("jax_disable_most_optimizations")
-    jax.config.update("jax_disable_most_optimizations", True)
-    yield
-    jax.config.update("jax_disable_most_optimizations", before)
-
-
-@pytest.mark.usefixtures("quick_compilation")
 def test_private_slopes_and_fits_are_the_open_ones(town: tuple[Any, Any]) -> None:
     model, population = town
     cases = simulate(model, 14, [5], AT, population=population).series
@@ -194,7 +184,6 @@ def test_private_slopes_and_fits_are_the_open_ones(town: tuple[Any, Any]) -> Non
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("quick_compilation")
 def test_the_server_chains_a_network_and_the_mean_runs_loss_on_behind(town: tuple[Any, Any]) -> None:
     model, population = town
     cases, keys = simulate(model, 14, [5], AT, population=population).series, run_keys([1, 2])

@@ -32,16 +32,8 @@ from shoal.teams.outcome import Outcome  # noqa: E402
 from shoal.teams.session import Session  # noqa: E402
 from shoal.traces import TraceWriter, Usage  # noqa: E402
 
-pytestmark = pytest.mark.filterwarnings("ignore")
+pytestmark = [pytest.mark.filterwarnings("ignore"), pytest.mark.usefixtures("one_thread")]
 TOKENS = CharacterTokenizer()
-
-
-@pytest.fixture(autouse=True, scope="module")
-def one_thread() -> Any:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 class Said(Model):
