@@ -106,8 +106,10 @@ class Visit:
 
 @contextmanager
 def visiting(browser: Any, *, width: int = WIDE, dark: bool = False) -> Iterator[Visit]:
-    """A fresh browser profile with one page."""
-    context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme="dark" if dark else "light")
+    """A fresh browser profile with one page. Nothing moves on it by itself: a click hits what it was aimed at."""
+    context = browser.new_context(
+        viewport={"width": width, "height": 900}, color_scheme="dark" if dark else "light", reduced_motion="reduce"
+    )
     context.set_default_timeout(PATIENCE)
     visit = Visit(context.new_page())
     page = visit.page

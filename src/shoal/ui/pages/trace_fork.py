@@ -112,7 +112,9 @@ async def _agreed(expected: Forecast) -> bool:
         with ui.element("div").classes("row"):
             ui.button("Do not", on_click=lambda: dialog.submit(False)).props("no-caps flat")
             ui.button("Sample", on_click=lambda: dialog.submit(True)).props("no-caps unelevated")
-    return bool(await dialog)
+    agreed = bool(await dialog)
+    dialog.delete()  # else an empty dialog stays on the page for each question
+    return agreed
 
 
 async def _run(view: TraceView, place: Place, reply: str, samples: int, came: ui.element) -> None:
