@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 
 from shoal.errors import InputError
 from shoal.populations.compaction import positions
-from shoal.populations.networks import SMALL, Network, by_share, follow, neighbour_tables, sum_over_tables
+from shoal.populations.networks import FEW, SMALL, Network, follow, neighbour_tables, sum_over_tables
 
 AXIS = "agents"
 BLOCKS: PartitionSpec = PartitionSpec(AXIS)  # type: ignore[no-untyped-call]
@@ -211,7 +211,9 @@ def _divided(net: ShardedNetwork, weight: Array, few: bool) -> Array:
         sending = weight != 0
         used = lax.psum(jnp.where(sending, own.held, 0).sum(), AXIS)  # type: ignore[no-untyped-call]
         most = lax.pmax(sending.sum(), AXIS)  # type: ignore[no-untyped-call]
-        return by_share(used, most, own.ties, weight.size, _along, _whole, own, weight)
+        rare = (used <= own.ties // FEW) & (most <= weight.size // FEW)
+        result: Array = lax.cond(rare, _along, _whole, own, weight)
+        return result
 
     divided = jax.shard_map(part, mesh=net.mesh, in_specs=BLOCKS, out_specs=BLOCKS, check_vma=False)
     result: Array = divided(net, weight)
@@ -223,10 +225,10 @@ def _whole(own: ShardedNetwork, weight: Array) -> Array:
     return sum_over_tables(own.slices, own.tail, own.reach, own.place, own.lonely, own.crowded, everybody)
 
 
-def _along(few: int, own: ShardedNetwork, weight: Array) -> Array:
+def _along(own: ShardedNetwork, weight: Array) -> Array:
     """The senders of all blocks, in order, along their ties into this one."""
-    senders = positions(weight != 0, max(1, weight.size // few))
-    sent = jnp.concatenate([weight, jnp.zeros(1, weight.dtype)])[senders]
+    senders = positions(weight != 0, max(1, weight.size // FEW))
+    sent = weight.at[senders].get(mode="fill", fill_value=0)
     number = jnp.where(senders < weight.size, senders + lax.axis_index(AXIS) * weight.size, own.count)
     number, sent = lax.all_gather(number, AXIS, tiled=True), lax.all_gather(sent, AXIS, tiled=True)
-    return follow(own.offsets, own.receivers, number, sent, max(1, own.ties // few), weight.size)
+    return follow(own.offsets, own.receivers, number, sent, max(1, own.ties // FEW), weight.size)
