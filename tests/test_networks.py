@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from shoal.marl import categorical, gaussian
-from shoal.marl.networks import dense, encoder, orthogonal, parameter_count, product
+from shoal.marl.networks import Encoder, dense, encoder, orthogonal, parameter_count, product, row_product
 from shoal.marl.recurrence import gru_sequence, gru_step
 
 KEY = jax.random.key(0)
@@ -30,19 +30,21 @@ def test_product_has_the_derivatives_of_a_product() -> None:
         own = jax.grad(lambda w, x: jnp.sin(product(w, x)).sum(), argument)(weight, x)
         automatic = jax.grad(lambda w, x: jnp.sin(w @ x).sum(), argument)(weight, x)
         np.testing.assert_allclose(own, automatic, atol=1e-5)
+        rows = jax.grad(lambda w, x: jnp.sin(row_product(w, x.T)).sum(), argument)(weight, x)
+        np.testing.assert_allclose(rows, automatic, atol=1e-5)
 
 
 def test_gru_sequence_is_its_steps_and_so_are_its_derivatives() -> None:
     size, length, n = 3, 5, 4
     keys = jax.random.split(KEY, 4)
-    gates, weight = jax.random.normal(keys[0], (length, 3 * size, n)), jax.random.normal(keys[1], (3 * size, size))
-    bias, memory = jax.random.normal(keys[2], (size,)), jax.random.normal(keys[3], (size, n))
+    gates, weight = jax.random.normal(keys[0], (length, n, 3 * size)), jax.random.normal(keys[1], (3 * size, size))
+    bias, memory = jax.random.normal(keys[2], (size,)), jax.random.normal(keys[3], (n, size))
     keep = jnp.ones((length, n)).at[2, 1].set(0.0)
 
     def steps(gates: jax.Array, weight: jax.Array, bias: jax.Array, memory: jax.Array) -> jax.Array:
         out = []
         for t in range(length):
-            memory = gru_step(gates[t], weight, bias, memory, keep[t])
+            memory = gru_step(gates[t].T, weight, bias, memory.T, keep[t]).T
             out.append(memory)
         return jnp.stack(out)
 
@@ -55,9 +57,11 @@ def test_gru_sequence_is_its_steps_and_so_are_its_derivatives() -> None:
         np.testing.assert_allclose(mine, automatic, atol=1e-5)
 
 
-@pytest.mark.parametrize("separate", [None, 3])
-def test_a_sequence_equals_its_steps_and_forgets_at_the_start_of_an_episode(separate: int | None) -> None:
-    network = encoder(KEY, 2, (8, 8), 6, "tanh", separate)
+@pytest.mark.parametrize(("separate", "ids"), [(None, None), (None, 3), (3, None)])
+def test_a_sequence_equals_its_steps_and_forgets_at_the_start_of_an_episode(
+    separate: int | None, ids: int | None
+) -> None:
+    network = encoder(KEY, 2, (8, 8), 6, "tanh", separate, ids)
     x = jax.random.normal(jax.random.key(1), (2, 3, 4, 5))
     fresh = jnp.zeros((4, 5), bool).at[2, 0].set(True)
     start = jax.random.normal(jax.random.key(2), (6, 3, 5))
@@ -67,6 +71,17 @@ def test_a_sequence_equals_its_steps_and_forgets_at_the_start_of_an_episode(sepa
         out, memory = network(x[:, :, t], memory, fresh[t])
         np.testing.assert_allclose(whole[:, :, t], out, atol=1e-5)
     np.testing.assert_allclose(last, memory, atol=1e-5)
+
+    def by_steps(network: Encoder) -> jax.Array:
+        memory, total = start, jnp.zeros(())
+        for t in range(4):
+            out, memory = network(x[:, :, t], memory, fresh[t])
+            total += jnp.sin(out).sum()
+        return total
+
+    own = jax.grad(lambda n: jnp.sin(n(x, start, fresh, sequence=True)[0]).sum())(network)
+    for mine, automatic in zip(jax.tree.leaves(own), jax.tree.leaves(jax.grad(by_steps)(network)), strict=True):
+        np.testing.assert_allclose(mine, automatic, atol=1e-4)
     other, _ = network(x, start + 1.0, fresh, sequence=True)
     np.testing.assert_allclose(other[:, :, 2:, 0], whole[:, :, 2:, 0], atol=1e-6)
     assert float(jnp.abs(other[:, :, 2:, 1] - whole[:, :, 2:, 1]).max()) > 1e-4

@@ -11,7 +11,7 @@ from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
 from shoal.marl.categorical import ILLEGAL, best
 from shoal.marl.mixers import Mixer
-from shoal.marl.networks import ACTIVATIONS, Dense, Encoder
+from shoal.marl.networks import Dense, Encoder
 from shoal.marl.players import Player, View
 from shoal.marl.replay import Sample
 
@@ -50,14 +50,11 @@ class QNetwork(eqx.Module):
         """
         x = view.obs
         net = self.encoder
-        if net.cell is None or net.after is None:
+        if net.cell is None:
             h, _ = net(x, memory, view.fresh)
             return self.head(h), jnp.zeros((0, *x.shape[1:]))
-        act = ACTIVATIONS[net.activation]
-        for layer in net.layers:
-            x = act(layer(x))
-        memories = net.cell.sequence(x, memory, view.fresh)
-        return self.head(act(net.after(memories))), memories
+        h, memories = net.through_time(x, memory, view.fresh)
+        return self.head(h), memories
 
 
 class Values(eqx.Module):

@@ -3,6 +3,7 @@
 The layout is the worlds' (trailing axes are the batch) with the features moved to the front, so that a layer of all
 agents in all worlds is one matrix product ``W @ x``. Measured (64-64 tanh, actor and critic, 1,536 samples): 14 ms for
 16 gradient steps against 20 ms with the batch first, because activations and softmax then run along the batch.
+Inside a recurrent encoder a sequence has its samples in rows, features last; ``recurrence`` says why.
 
 A layer is a frozen pytree of arrays. Its weight has a leading agents axis where agents do not share parameters.
 """
@@ -64,6 +65,20 @@ def _product_backward(saved: tuple[Array, Array], d: Array) -> tuple[Array, Arra
 product.defvjp(lambda weight, x: (weight @ x, (weight, x)), _product_backward)
 
 
+@jax.custom_vjp
+def row_product(weight: Float[Array, "out in"], x: Float[Array, "n in"]) -> Float[Array, "n out"]:
+    """``x @ weight.T``, the layer of samples in rows, whose derivatives need no transposed copy of ``x``."""
+    return x @ weight.T
+
+
+def _row_product_backward(saved: tuple[Array, Array], d: Array) -> tuple[Array, Array]:
+    weight, x = saved
+    return jax.lax.dot_general(d, x, (((0,), (0,)), ((), ()))), d @ weight
+
+
+row_product.defvjp(lambda weight, x: (x @ weight.T, (weight, x)), _row_product_backward)
+
+
 class Dense(eqx.Module):
     """An affine layer.
 
@@ -86,6 +101,16 @@ class Dense(eqx.Module):
         y = product(self.weight, x.reshape(x.shape[0], -1)) + self.bias[:, None]
         y = y.reshape(y.shape[0], *x.shape[1:])
         return y if self.own is None else y + self.own.reshape(*self.own.shape, *(1,) * (x.ndim - 2))
+
+    def rows(self, x: Float[Array, "time agents n in"]) -> Float[Array, "time agents n out"]:
+        """The same for samples in rows, as sequences have them."""
+        if self.weight.ndim == 3:
+            wide = jnp.swapaxes(x, 0, 1).reshape(x.shape[1], -1, x.shape[3])
+            y = jax.vmap(row_product)(self.weight, wide).reshape(x.shape[1], x.shape[0], x.shape[2], -1)
+            return jnp.swapaxes(y, 0, 1) + self.bias[:, None]
+        y = row_product(self.weight, x.reshape(-1, x.shape[3])) + self.bias
+        y = y.reshape(*x.shape[:3], -1)
+        return y if self.own is None else y + self.own.T[:, None]
 
 
 def dense(
@@ -145,29 +170,18 @@ class GRU(eqx.Module):
         return new.reshape(memory.shape)
 
     def sequence(
-        self,
-        x: Float[Array, "features agents time *batch"],
-        memory: Float[Array, "memory agents *batch"],
-        fresh: Bool[Array, "time *batch"],
-    ) -> Float[Array, "memory agents time *batch"]:
-        """All memories of a sequence, from the memory before it."""
-        gates = jnp.moveaxis(self.inputs(x), 2, 0)
-        length, agents = gates.shape[0], gates.shape[2]
-        keep = jnp.broadcast_to((1.0 - fresh)[:, None], (length, *memory.shape[1:])).reshape(length, agents, -1)
-        if self.weight.ndim == 2:
-            out = gru_sequence(
-                gates.reshape(*gates.shape[:2], -1),
-                self.weight,
-                self.bias,
-                memory.reshape(memory.shape[0], -1),
-                keep.reshape(length, -1),
-            )
-        else:
-            wide = gates.reshape(*gates.shape[:3], -1)
-            out = jax.vmap(gru_sequence, (2, 0, 0, 1, 1), 2)(
-                wide, self.weight, self.bias, memory.reshape(*memory.shape[:2], -1), keep
-            )
-        return jnp.moveaxis(out.reshape(length, *memory.shape), 0, 2)
+        self, x: Float[Array, "time agents n in"], memory: Float[Array, "agents n memory"], keep: Float[Array, "time n"]
+    ) -> Float[Array, "time agents n memory"]:
+        """All memories of a sequence, from the memory before it; ``keep`` is 0 where it is forgotten first."""
+        gates = self.inputs.rows(x)
+        length, agents, n, _ = gates.shape
+        if self.weight.ndim == 3:
+            each: Any = jax.vmap(gru_sequence, (1, 0, 0, 0, None), 1)
+            out: Array = each(gates, self.weight, self.bias, memory, keep)
+            return out
+        wide = gates.reshape(length, agents * n, -1)
+        out = gru_sequence(wide, self.weight, self.bias, memory.reshape(agents * n, -1), jnp.tile(keep, (1, agents)))
+        return out.reshape(length, agents, n, -1)
 
 
 class Encoder(eqx.Module):
@@ -211,16 +225,40 @@ class Encoder(eqx.Module):
             sequence: the first batch axis is time; the memory that is returned is then the last.
         """
         act = ACTIVATIONS[self.activation]
+        if sequence and self.cell is not None:
+            h, memories = self.through_time(x, memory, fresh)
+            return h, memories[:, :, -1]
         for layer in self.layers:
             x = act(layer(x))
         if self.cell is None or self.after is None:
             return x, memory
-        if sequence:
-            x = self.cell.sequence(x, memory, fresh)
-            memory = x[:, :, -1]
-        else:
-            x = memory = self.cell.step(x, memory, fresh)
+        x = memory = self.cell.step(x, memory, fresh)
         return act(self.after(x)), memory
+
+    def through_time(
+        self,
+        x: Float[Array, "features agents time *batch"],
+        memory: Float[Array, "memory agents *batch"],
+        fresh: Bool[Array, "time *batch"],
+    ) -> tuple[Features, Float[Array, "memory agents time *batch"]]:
+        """Features and memories of every step of a recurrent encoder.
+
+        Samples are in rows throughout, so that nothing large is turned between the layers and the loop.
+        """
+        assert self.cell is not None and self.after is not None
+        act = ACTIVATIONS[self.activation]
+        features, agents, time, *batch = x.shape
+        rows = jnp.swapaxes(x.reshape(features, -1).T.reshape(agents, time, -1, features), 0, 1)
+        for layer in self.layers:
+            rows = act(layer.rows(rows))
+        before = memory.reshape(memory.shape[0], -1).T.reshape(agents, -1, memory.shape[0])
+        memories = self.cell.sequence(rows, before, (1.0 - fresh).reshape(time, -1))
+
+        def features_first(rows: Float[Array, "time agents n features"]) -> Features:
+            size = rows.shape[3]
+            return jnp.swapaxes(rows, 0, 1).reshape(-1, size).T.reshape(size, agents, time, *batch)
+
+        return features_first(act(self.after.rows(memories))), features_first(memories)
 
 
 def encoder(

@@ -22,7 +22,7 @@ from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 from shoal.worlds.catalogue import require, world
 from shoal.worlds.overcooked_layouts import DRAWINGS, Layout, layout_of
 from shoal.worlds.picture import Picture, Shape, colour_of
-from shoal.worlds.world import Timestep, World, over_batch
+from shoal.worlds.world import Timestep, World
 
 ACTIONS = ("up", "down", "right", "left", "stay", "interact")
 INTERACT = 5
@@ -292,15 +292,14 @@ class Overcooked(World[OvercookedState]):
         soup, touched, walls = things == SOUP, k.floor + k.counters, k.cells("X")
         full = state.pots < FULL
         one = jnp.ones((1, *state.time.shape))
-        parts = [
-            *(_Part((10, 10), k.pots, one), _Part((11, 11), walls, one), _Part((11, 11), k.counters, state.items == 0)),
-            *(_Part((12, 12), k.onions, one), _Part((14, 14), k.plates, one), _Part((15, 15), k.hatches, one)),
-            *(_Part((16, 16), k.pots, _onions(state.pots)), _Part((18, 18), k.pots, 3 * full)),
-            *(_Part((18, 18), touched, 3 * soup), _Part((20, 20), k.pots, _wait(state.pots))),
-            *(_Part((21, 21), k.pots, state.pots == READY), _Part((21, 21), touched, soup)),
-            *(_Part((22, 22), touched, things == PLATE), _Part((23, 23), touched, things == ONION)),
-            _Part((25, 25), tuple(range(k.height * k.width)), (self.horizon - state.time < URGENT)[None]),
+        shared: list[tuple[int, tuple[int, ...], Array]] = [
+            *((10, k.pots, one), (11, walls, one), (11, k.counters, state.items == NOTHING), (12, k.onions, one)),
+            *((14, k.plates, one), (15, k.hatches, one), (16, k.pots, _onions(state.pots)), (18, k.pots, 3 * full)),
+            *((18, touched, 3 * soup), (20, k.pots, _wait(state.pots)), (21, k.pots, state.pots == READY)),
+            *((21, touched, soup), (22, touched, things == PLATE), (23, touched, things == ONION)),
+            (25, tuple(range(k.height * k.width)), (self.horizon - state.time < URGENT)[None]),
         ]
+        parts = [_Part((layer, layer), cells, rows) for layer, cells, rows in shared]
         for cook, seen in enumerate(((0, 1), (1, 0))):  # own before other
             parts.append(_Part(seen, k.floor, at[cook]))
             parts += [_Part((2 + 4 * seen[0] + d, 2 + 4 * seen[1] + d), k.floor, ways[cook, d]) for d in range(4)]
