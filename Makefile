@@ -30,11 +30,12 @@ browser:
 		{ test "$$(id -u)" = 0 && apt-get -qq update && apt-get -qq install -y chromium >/dev/null; } || \
 		echo "no Chromium: the tests of the page are skipped"
 
+# A file's tests share servers, runs and compiled programs, so each file stays in one process.
 test: lint browser
-	$(BIN)/pytest -n 2
+	$(BIN)/pytest -n 2 --dist loadfile
 
 test-all: lint browser
-	$(BIN)/pytest -n 2 -m ''
+	$(BIN)/pytest -n 2 --dist loadfile -m ''
 
 # The generated tables of README.md and docs/speed.md.
 table: setup
