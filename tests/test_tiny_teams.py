@@ -26,6 +26,7 @@ from shoal.posttrain.problems.triples import Triples  # noqa: E402
 from shoal.posttrain.rollouts import Rollout, Turn, standing_answers  # noqa: E402
 from shoal.runs.study import Trial  # noqa: E402
 from shoal.studies import dr_mas  # noqa: E402
+from shoal.tasks.catalogue import open_task  # noqa: E402
 from shoal.tasks.problem import Problem, Question  # noqa: E402
 from shoal.teams.agent import Agent  # noqa: E402
 from shoal.teams.outcome import Outcome  # noqa: E402
@@ -147,6 +148,19 @@ def test_easier_problems_are_mixed_in_evenly() -> None:
     assert 15 < sum("list of words" in text for text in read) < 45
 
 
+def test_a_share_of_the_questions_stands_alone() -> None:
+    problems = open_task("choose").problems(20, 0)
+    rng = random.Random(0)
+
+    def alone(share: float) -> float:
+        drawn = [(p, tiny.example(p, rng, TOKENS, share)) for p in problems for _ in range(10)]
+        assert all(TOKENS.decode(e.reply).strip() == f"Answer: {p.answer}" for p, e in drawn)
+        bare = [e.prompt == TOKENS.encode_chat([{"role": "user", "content": p.question.text}]) for p, e in drawn]
+        return float(np.mean(bare))
+
+    assert alone(0.0) == 0.0 and alone(1.0) == 1.0 and 0.7 < alone(0.8) < 0.9
+
+
 def test_imitation_lowers_the_loss_and_a_card_says_what_came_of_it(tmp_path: Any) -> None:
     skill = Skill("choose", 30, 60, 16, 5e-3, {"width": 32, "layers": 1, "heads": 2, "inner": 32})
     with pytest.MonkeyPatch.context() as patch:
@@ -203,7 +217,10 @@ def test_all_arms_of_the_team_experiment_share_base_and_held_out_problems_and_co
     config = dr_mas.STUDY.configure("quick", {"team_steps": 2, "team_updates": 1, "team_problems": 2, "team_group": 2})
     found = dr_mas.team(Trial(config, "team", "", 0, 0, TraceWriter(None, "t")))
     assert set(found) == {*dr_mas.TEAMS, dr_mas.ALONE, dr_mas.ALONE_IMITATING}
-    assert found[dr_mas.ALONE]["training tokens"] >= found[dr_mas.TRAINED]["training tokens"] > 0
+    for rival in (dr_mas.TRAINED, dr_mas.OWN):
+        assert found[dr_mas.ALONE]["training tokens"] >= found[rival]["training tokens"] > 0
+    assert "accuracy of verdicts" in found[dr_mas.OWN]
+    assert "accuracy of verdicts" not in found[dr_mas.FROZEN], "its verifier is the base, which is no trained seat"
     assert found[dr_mas.IMITATING]["training tokens"] == 0
     for one, whole in ((dr_mas.ALONE, dr_mas.TRAINED), (dr_mas.ALONE_IMITATING, dr_mas.IMITATING)):
         assert found[one]["votes"] >= 1 and found[whole]["tokens per problem"] > 0

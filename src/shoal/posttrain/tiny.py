@@ -1,8 +1,8 @@
 """Tiny transformers trained here from scratch: real neural language models with known and different skills.
 
-Some 0.34 M parameters over characters, taught by next-character prediction on the replies to one task's prompts, as an
-agent alone sees them and as one in a chain does (after a colleague's answer, right or wrong). Minutes on a processor.
-They are kept in the user's data folder and sit in any team as ``local:tiny-SKILL``.
+Some 0.1 to 0.3 M parameters over characters, taught by next-character prediction on the replies to one task's prompts,
+as an agent alone sees them and as one in a chain does (after a colleague's answer, right or wrong). Minutes on a
+processor. They are kept in the user's data folder and sit in any team as ``local:tiny-SKILL``.
 """
 
 from __future__ import annotations
@@ -100,8 +100,9 @@ def pretrain(
     each, drawn = chosen.problems // len(tasks), derive(seed, "training")
     known = [p for task in tasks for p in _problems(task, each, drawn) if p.question.text not in hidden]
     losses = imitate(
-        network, tokenizer, lambda rng: example(rng.choice(known), rng, tokenizer), steps=total, batch=chosen.batch,
-        learning_rate=chosen.learning_rate, seed=derive(seed, "examples"), progress=progress,
+        network, tokenizer, lambda rng: example(rng.choice(known), rng, tokenizer, chosen.bare), steps=total,
+        batch=chosen.batch, learning_rate=chosen.learning_rate, seed=derive(seed, "examples"), progress=progress,
+        shorter=chosen.bare or SHORTER,
     )  # fmt: skip
     accuracy = answered_rightly(network, tokenizer, tested) if tested else math.nan
     return Pretraining(network, tokenizer, losses, accuracy, len(tested), time.perf_counter() - started)
@@ -117,6 +118,7 @@ def imitate(
     learning_rate: float = 2e-3,
     seed: int = 0,
     progress: Callable[[int, int, float], None] | None = None,
+    shorter: float = SHORTER,
 ) -> list[float]:
     """Train a network, in place, to write the replies of examples: AdamW, a linear rise, then a cosine to a tenth.
 
@@ -129,6 +131,7 @@ def imitate(
         learning_rate: at its highest.
         seed: of the examples.
         progress: called with step, steps and loss.
+        shorter: share of a batch that makes its part of shorter examples; each part is padded by itself.
 
     Returns the mean loss of each step, in nats per token of the replies.
     """
@@ -143,7 +146,7 @@ def imitate(
         for group in optimiser.param_groups:
             group["lr"] = learning_rate * _schedule(step, steps)
         optimiser.zero_grad()
-        losses.append(_slope(network, [draw(rng) for _ in range(batch)], tokenizer.pad))
+        losses.append(_slope(network, [draw(rng) for _ in range(batch)], tokenizer.pad, shorter))
         torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
         optimiser.step()
         if progress is not None:
@@ -164,13 +167,14 @@ def pretrain_and_save(skill: str, folder: Path, **options: Any) -> Pretraining:
     return made
 
 
-def example(problem: Problem, rng: random.Random, tokenizer: CharacterTokenizer) -> Example:
-    """A prompt for a problem, and the right reply: ``Answer: X``."""
+def example(problem: Problem, rng: random.Random, tokenizer: CharacterTokenizer, bare: float = 0.0) -> Example:
+    """A prompt for a problem, or with probability ``bare`` its question alone, and the right reply: ``Answer: X``."""
     question, heard = problem.question, []
-    if rng.random() < HEARD:
+    alone = bare > 0 and rng.random() < bare
+    if not alone and rng.random() < HEARD:
         said = rng.choice(problem.lures) if problem.lures and rng.random() < WRONG else problem.answer
         heard = [Message(f"agent-{rng.randint(1, 4)}", (), f"Answer: {said}", "")]
-    text = brief(question, lead=CHAIN_LEAD if heard else "", heard=heard)
+    text = question.text if alone else brief(question, lead=CHAIN_LEAD if heard else "", heard=heard)
     prompt = tokenizer.encode_chat([{"role": "user", "content": text}])
     return Example(prompt, [*tokenizer.encode(f"Answer: {problem.answer}"), *tokenizer.end])
 
@@ -189,14 +193,14 @@ def answered_rightly(network: Any, tokenizer: Any, problems: Sequence[Problem]) 
     return float(np.mean([p.check(extract(p.question, r)) for p, r in zip(problems, replies, strict=True)]))
 
 
-def _slope(network: Any, examples: Sequence[Example], pad: int) -> float:
+def _slope(network: Any, examples: Sequence[Example], pad: int, shorter: float = SHORTER) -> float:
     """Gradient of the mean negative log-probability of the replies' tokens, added to what is there; returns that mean.
 
     Examples of like length go through together, in two parts, since padding costs as much as text.
     """
     ordered = sorted(examples, key=lambda one: len(one.prompt) + len(one.reply))
     tokens, total = sum(len(one.reply) for one in examples), 0.0
-    cut = round(len(ordered) * SHORTER)
+    cut = round(len(ordered) * shorter)
     for part in filter(None, (ordered[:cut], ordered[cut:])):
         loss = _loss(network, part, pad) / tokens
         loss.backward()
