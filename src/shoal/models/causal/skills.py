@@ -54,8 +54,8 @@ SKILLS: dict[str, Skill] = {
     "lookup": Skill("lookup", 4000, easier=("copy", "lookup:entries=2")),
     "sorting": Skill("sorting", 4000, easier=("sorting:words=2", "sorting:words=3")),
 }
-"""Measured on 200 held-out problems: copying .975 (75 s of one core), arithmetic .97 (212 s, a busy one). Look-up is not
-learned (.045, 543 s); sorting is not measured."""
+"""Measured on 200 held-out problems: copying .975 (75 s of one core), arithmetic .97 (212 s, a busy one). Look-up is
+not learned (.045, 543 s); sorting is not measured."""
 
 
 def tiny_folder(name: str) -> Path:
