@@ -138,6 +138,7 @@ def test_the_theme_is_remembered(server: PageServer, chromium: Any) -> None:
         for name in ("light", "dark"):
             page.locator("button.theme").click()
             page.get_by_text(f"Theme: {name}").wait_for()
+            page.wait_for_function(f"document.cookie.includes('theme={name}')")  # it is kept just after it is shown
         page.reload()
         page.get_by_text("Theme: dark").wait_for()
         assert page.evaluate("document.body.classList.contains('body--dark')")
