@@ -30,14 +30,28 @@ def positions(mask: Bool[Array, " agents"], room: int) -> Int[Array, " room"]:
     one = jnp.uint32(1) << jnp.arange(BITS, dtype=jnp.uint32)
     words = jnp.where(lanes, one, jnp.uint32(0)).sum(1, dtype=jnp.uint32)
     held = lax.population_count(words).astype(jnp.int32)
-    ends = running(jnp.add, held)
-    begins = ends - held
-    number = jnp.arange(words.shape[0], dtype=jnp.int32)
-    first = jnp.where(held > 0, begins, room)
-    word = running(jnp.maximum, jnp.zeros(room, jnp.int32).at[first].set(number, mode="drop"))
+    word, begins, used = owners(held, room)
     spot = jnp.arange(room, dtype=jnp.int32)
     found = word * BITS + _set_bit(words[word], spot - begins[word])
-    return jnp.where(spot < ends[-1], found, count)
+    return jnp.where(spot < used, found, count)
+
+
+def owners(held: Int[Array, " n"], room: int) -> tuple[Int[Array, " room"], Int[Array, " n"], Int[Array, ""]]:
+    """Whose each place is in a list in which everybody has so many places, one owner behind the other.
+
+    Args:
+        held: places of each.
+        room: length of the list; places beyond it are left out.
+
+    Returns:
+        The owner of each place (the last one that begins there or before), where each owner's places begin, and how
+        many places there are; what stands behind those means nothing.
+    """
+    ends = running(jnp.add, held)
+    begins = ends - held
+    number = jnp.arange(held.shape[0], dtype=jnp.int32)
+    first = jnp.where(held > 0, begins, room)
+    return running(jnp.maximum, jnp.zeros(room, jnp.int32).at[first].set(number, mode="drop")), begins, ends[-1]
 
 
 def running(join: Callable[[Array, Array], Array], values: Int[Array, " n"]) -> Int[Array, " n"]:

@@ -22,7 +22,7 @@ from jaxtyping import Array, Float, Int
 from numpy.typing import ArrayLike, NDArray
 
 from shoal.errors import InputError
-from shoal.populations.compaction import positions, running
+from shoal.populations.compaction import owners, positions
 
 WIDTHS = (1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 18, 20, 22, 24, 28, 32, 40, 48)
 """Widths of slices; agents with more neighbours are summed along the CSR table."""
@@ -262,15 +262,10 @@ def follow(offsets: Array, receivers: Array, senders: Array, sent: Array, most: 
     last = offsets.shape[0] - 1
     begin = offsets[jnp.minimum(senders, last)]
     degrees = offsets[jnp.minimum(senders + 1, last)] - begin
-    ends = running(jnp.add, degrees)
-    begins = ends - degrees
-    # Which sender each place in the list of used ties belongs to: the last one that begins there or before.
-    rank = jnp.arange(degrees.shape[0], dtype=jnp.int32)
-    first = jnp.where(degrees > 0, begins, most)
-    owner = running(jnp.maximum, jnp.zeros(most, jnp.int32).at[first].set(rank, mode="drop"))
+    owner, begins, ties = owners(degrees, most)
     spot = jnp.arange(most, dtype=jnp.int32)
     tie = (begin - begins)[owner] + spot
-    used = spot < ends[-1]
+    used = spot < ties
     share = jnp.where(used, sent[owner], 0.0)
     receiver = jnp.where(used, receivers[tie], count)
     return jnp.zeros(count, sent.dtype).at[receiver].add(share, mode="drop")
