@@ -111,6 +111,28 @@ def test_log_probabilities_are_those_of_writing_and_fresh_adapters_change_nothin
     np.testing.assert_allclose(new.detach(), reference.detach(), atol=1e-6)
 
 
+@pytest.mark.parametrize("lora", [None, Lora(rank=2)])
+def test_a_prompt_in_common_is_read_once_and_nothing_else_changes(lora: Lora | None) -> None:
+    policy = make_policies(["solver"], network(1), TOKENS, lora)["solver"]
+    torch.manual_seed(0)
+    for tensor in policy.parameters():
+        tensor.data += 0.1 * torch.randn_like(tensor)
+    prompts = [TOKENS.encode_chat([{"role": "user", "content": text}]) for text in ("2 + 2 = ?", "a longer question")]
+    replies = [TOKENS.encode(text) for text in ("4", "Answer: 4", "no", "Answer: 12")]
+    asked = [prompts[0], prompts[1], prompts[0], prompts[0]]
+    found = []
+    for rows in ([[0, 1, 2, 3]], [[0, 1], [2], [3]]):  # two prompts in four rows; then no part has one twice
+        for tensor in policy.parameters():
+            tensor.grad = None
+        parts = [policy.logprobs([asked[i] for i in r], [replies[i] for i in r], entropy=True) for r in rows]
+        (sum(logp.sum() for logp, _, _ in parts) + sum(entropy.sum() for _, entropy, _ in parts)).backward()
+        each = [float(row.sum()) for logp, _, _ in parts for row in logp]
+        found.append((each, torch.cat([x.grad.flatten() for x in policy.parameters()])))
+    np.testing.assert_allclose(found[0][0], found[1][0], atol=1e-4)
+    assert found[0][1].norm() > 1
+    torch.testing.assert_close(found[0][1], found[1][1], rtol=1e-4, atol=1e-4)
+
+
 def test_other_agents_words_change_nothing_in_a_roles_gradient() -> None:
     made = trainer()
     rollouts = made.rollouts(made.task.problems(4, 0))

@@ -79,11 +79,9 @@ class Preferring(Passes[Preference]):
 
         rows = [self.rows[policy.role][i] for i in part]
         reference = torch.as_tensor(self.reference[policy.role][:, list(part)])
-        both = []
-        for replies in ([p.chosen for p in rows], [p.rejected for p in rows]):
-            new, _, _ = policy.logprobs([p.prompt for p in rows], replies)
-            both.append(new.sum(-1))
-        reference = reference.to(both[0])
+        both = policy.logprobs([p.prompt for p in rows] * 2, [p.chosen for p in rows] + [p.rejected for p in rows])[0]
+        both = both.sum(-1).reshape(2, len(rows))
+        reference = reference.to(both)
         each, margin = dpo(both[0], both[1], reference[0], reference[1], self.beta)
         figures = {
             "margin": float(margin.detach().mean()),

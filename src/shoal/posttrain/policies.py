@@ -19,9 +19,11 @@ from typing import Any
 from shoal.errors import InputError
 from shoal.models.causal.network import ADAPTER_FILE, context_of, need_packages, save_network
 from shoal.models.causal.tokenizers import Tokenizer
-from shoal.models.causal.writing import Prompt, Written, write
+from shoal.models.causal.writing import Prompt, Written, padded, places, recurring, write
 
 BASE = "base"
+SHARED = 0.75
+"""Share of different prompts in a batch up to which they are read by themselves."""
 TARGETS = ("q_proj", "v_proj")
 """Layers that an adapter changes: queries and values (LoRA, arXiv 2106.09685, section 4.2)."""
 
@@ -116,31 +118,49 @@ class Policy:
         """
         import torch
 
-        width = max(len(p) + len(r) for p, r in zip(prompts, replies, strict=True))
-        longest = max(len(r) for r in replies)
-        ids = torch.full((len(prompts), width), self.tokenizer.pad)
-        mask = torch.zeros(len(prompts), width, dtype=torch.long)
-        # Padded on the left, so that the replies lie at the right end and only their logits are computed.
-        real = torch.zeros(len(prompts), longest, dtype=torch.bool)
-        for row, (prompt, reply) in enumerate(zip(prompts, replies, strict=True)):
-            used = len(prompt) + len(reply)
-            ids[row, width - used :] = torch.tensor([*prompt, *reply])
-            mask[row, width - used :] = 1
-            real[row, longest - len(reply) :] = True
-        place = (mask.cumsum(-1) - 1).clamp(min=0)
-        device = next(self.network.parameters()).device
-        ids, mask, place = ids.to(device), mask.to(device), place.to(device)
+        ids, real = (x.to(next(self.network.parameters()).device) for x in padded(replies, self.tokenizer.pad))
         with self.base() if reference else self.active() as network, torch.no_grad() if reference else nullcontext():
-            out = network(input_ids=ids, attention_mask=mask, position_ids=place, logits_to_keep=longest + 1)
-        logits = out.logits[:, :-1].float()
+            logits = _reply_logits(network, prompts, replies, self.tokenizer.pad).float()
         if temperatures is not None:
-            heat = torch.tensor([t if t > 0 else 1.0 for t in temperatures], device=device)
+            heat = torch.tensor([t if t > 0 else 1.0 for t in temperatures], device=logits.device)
             logits = logits / heat[:, None, None]
         every = torch.log_softmax(logits, -1)
-        chosen = every.gather(-1, ids[:, width - longest :, None]).squeeze(-1)
-        real = real.to(device)
+        chosen = every.gather(-1, ids[:, :, None]).squeeze(-1)
+        real = real.bool()
         spread = -(every.exp() * every).sum(-1) if entropy else torch.zeros_like(chosen)
         return torch.where(real, chosen, 0.0), torch.where(real, spread, 0.0), real
+
+
+def _reply_logits(network: Any, prompts: Sequence[Sequence[int]], replies: Sequence[Sequence[int]], pad: int) -> Any:
+    """Logits [rows, longest reply, vocabulary] before each token of the replies, which lie at the right end.
+
+    A prompt that rows have in common is read once for all of them, with its gradient: in a group of rollouts prompts
+    are most of the text. Where nearly all differ, prompt and reply go through together.
+    """
+    import torch
+
+    device = next(network.parameters()).device
+    distinct, which = recurring(prompts)
+    longest = max(map(len, replies))
+    if len(distinct) > SHARED * len(prompts):
+        rows = [[*p, *r] for p, r in zip(prompts, replies, strict=True)]
+        ids, mask = (x.to(device) for x in padded(rows, pad))
+        out = network(input_ids=ids, attention_mask=mask, position_ids=places(mask), logits_to_keep=longest + 1)
+        return out.logits[:, :-1]
+    ids, mask = (x.to(device) for x in padded(distinct, pad))
+    read = network(input_ids=ids, attention_mask=mask, position_ids=places(mask), use_cache=True, logits_to_keep=1)
+    copies = torch.tensor(which, device=device)
+    read.past_key_values.batch_select_indices(copies)
+    ids, real = (x.to(device) for x in padded(replies, pad))
+    seen = torch.cat([mask[copies], real], 1)
+    wrote = network(
+        input_ids=ids, attention_mask=seen, position_ids=places(seen)[:, -longest:],
+        past_key_values=read.past_key_values, use_cache=True,
+    )  # fmt: skip
+    # What comes before a reply's first token is the end of its prompt, before the others it is the token to the left.
+    first = (real.cumsum(-1) == 1) & (real == 1)
+    before = torch.cat([wrote.logits[:, :1], wrote.logits[:, :-1]], 1)
+    return torch.where(first[:, :, None], read.logits[copies], before)
 
 
 def make_policies(

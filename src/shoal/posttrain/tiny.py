@@ -21,6 +21,7 @@ from shoal.errors import InputError, UnknownName
 from shoal.models.causal.network import context_of, need_packages, save_network, tiny_network
 from shoal.models.causal.skills import SKILLS, Skill, write_card
 from shoal.models.causal.tokenizers import CharacterTokenizer, Tokenizer
+from shoal.models.causal.writing import padded, places
 from shoal.runs.seeds import derive
 from shoal.tasks.catalogue import open_task
 from shoal.tasks.problem import Problem
@@ -212,19 +213,13 @@ def _loss(network: Any, examples: Sequence[Example], pad: int) -> Any:
     """Negative log-probability of the replies' tokens, summed."""
     import torch
 
-    rows = [[*e.prompt, *e.reply][-context_of(network) :] for e in examples]
-    width, longest = max(map(len, rows)), max(len(e.reply) for e in examples)
-    ids = torch.full((len(rows), width), pad)
-    mask = torch.zeros(len(rows), width, dtype=torch.long)
-    wanted = torch.full((len(rows), longest), -100)
+    ids, mask = padded([[*e.prompt, *e.reply][-context_of(network) :] for e in examples], pad)
     # Padded on the left, so that the replies lie at the right end and only their logits are computed.
-    for i, (row, one) in enumerate(zip(rows, examples, strict=True)):
-        ids[i, width - len(row) :] = torch.tensor(row)
-        mask[i, width - len(row) :] = 1
-        wanted[i, longest - len(one.reply) :] = torch.tensor(one.reply)
-    place = (mask.cumsum(-1) - 1).clamp(min=0)
-    logits = network(input_ids=ids, attention_mask=mask, position_ids=place, logits_to_keep=longest + 1).logits[:, :-1]
-    return torch.nn.functional.cross_entropy(logits.flatten(0, 1), wanted.flatten(), reduction="sum")
+    wanted, real = padded([e.reply for e in examples], pad)
+    wanted = wanted.masked_fill(real == 0, -100)
+    keep = wanted.shape[1] + 1
+    out = network(input_ids=ids, attention_mask=mask, position_ids=places(mask), logits_to_keep=keep)
+    return torch.nn.functional.cross_entropy(out.logits[:, :-1].flatten(0, 1), wanted.flatten(), reduction="sum")
 
 
 def _schedule(step: int, total: int) -> float:

@@ -119,11 +119,14 @@ class Trainer(Training):
         return {name: float(np.mean([step[name] for step in steps])) for name in steps[0]}
 
     def _step(self, policy: Policy, turns: Sequence[Any], gain: Any, weight: Any) -> Figures:
-        """One step of AdamW on a minibatch, its gradient summed over pieces of calls of like length (less padding)."""
+        """One step of AdamW on a minibatch, its gradient summed over pieces.
+
+        Calls of like length are in a piece (less padding), those with one prompt side by side (it is read once).
+        """
         import torch
 
         s, optimiser = self.method.settings, self._optimisers[id(policy)]
-        order = sorted(range(len(turns)), key=lambda i: len(turns[i].prompt) + len(turns[i].tokens))
+        order = sorted(range(len(turns)), key=lambda i: (len(turns[i].prompt), turns[i].prompt, len(turns[i].tokens)))
         turns, gain, weight = [turns[i] for i in order], gain[order], weight[order]
         for group in optimiser.param_groups:
             group["lr"] = s.learning_rate * min(1.0, (self.updates + 1) / max(1, s.rate_warm_up))

@@ -1,8 +1,9 @@
 """Batched writing with a key-value cache: many prompts, each with its own temperature, length and random numbers.
 
-Prompts are padded on the left, so that all rows write in the same column. Rows that have ended leave the batch as soon
-as a quarter of it is idle. Each row draws from its own generator, so a reply does not depend on its neighbours in the
-batch (up to rounding, which differs between batch shapes and may turn a token whose probability is on the edge).
+Prompts are padded on the left, so that all rows write in the same column; one that several rows have is read once.
+Rows that have ended leave the batch as soon as a quarter of it is idle. Each row draws from its own generator, so a
+reply does not depend on its neighbours in the batch (up to rounding, which differs between batch shapes and may turn a
+token whose probability is on the edge).
 """
 
 from __future__ import annotations
@@ -74,26 +75,25 @@ def write(network: Any, prompts: Sequence[Prompt], end: Sequence[int], pad: int)
     if not prompts:
         return results
     device = next(network.parameters()).device
-    width = max(len(p.ids) for p in prompts)
-    ids = torch.full((len(prompts), width), pad, dtype=torch.long)
-    mask = torch.zeros(len(prompts), width, dtype=torch.long)
-    for row, prompt in enumerate(prompts):
-        ids[row, width - len(prompt.ids) :] = torch.as_tensor(list(prompt.ids))
-        mask[row, width - len(prompt.ids) :] = 1
+    distinct, which = recurring([p.ids for p in prompts])
+    tokens, mask = (x.to(device) for x in padded(distinct, pad))
     draws = [np.random.default_rng(p.seed).random(p.longest) for p in prompts]
     heat = torch.tensor([p.temperature for p in prompts])
-    rows, cache, tokens = list(range(len(prompts))), None, ids.to(device)
-    mask = mask.to(device)
-    place = (mask.cumsum(-1) - 1).clamp(min=0)
+    rows, cache = list(range(len(prompts))), None
+    place = places(mask)
     with torch.inference_mode():
         for step in range(max(p.longest for p in prompts)):
             out = network(
                 input_ids=tokens, attention_mask=mask, position_ids=place, past_key_values=cache, use_cache=True,
                 logits_to_keep=1,
             )  # fmt: skip
-            cache = out.past_key_values
+            cache, logits = out.past_key_values, out.logits[:, -1]
+            if step == 0 and len(distinct) < len(prompts):
+                copies = torch.tensor(which, device=device)
+                cache.batch_select_indices(copies)
+                mask, place, logits = mask[copies], place[copies], logits[copies]
             drawn = torch.tensor([draws[row][step] if step < len(draws[row]) else 0.0 for row in rows])
-            chosen, chance = _choose(out.logits[:, -1].float().cpu(), heat[rows], drawn)
+            chosen, chance = _choose(logits.float().cpu(), heat[rows], drawn)
             active = []
             for i, (row, token, logprob) in enumerate(zip(rows, chosen.tolist(), chance.tolist(), strict=True)):
                 if results[row].ended or len(results[row].tokens) >= prompts[row].longest:
@@ -111,6 +111,32 @@ def write(network: Any, prompts: Sequence[Prompt], end: Sequence[int], pad: int)
             mask = torch.cat([mask, mask.new_ones(len(rows), 1)], 1)
             place = place[:, -1:] + 1
     return results
+
+
+def recurring(prompts: Sequence[Sequence[int]]) -> tuple[list[Sequence[int]], list[int]]:
+    """The different prompts in the order of their first, and for each prompt the number of the one that it is."""
+    numbers: dict[tuple[int, ...], int] = {}
+    which = [numbers.setdefault(tuple(prompt), len(numbers)) for prompt in prompts]
+    return list(numbers), which
+
+
+def padded(rows: Sequence[Sequence[int]], pad: int) -> tuple[Any, Any]:
+    """Token ids at the right ends of the rows of a tensor, ``pad`` before them, and the mask of what is real (0, 1)."""
+    import torch
+
+    width = max(map(len, rows))
+    ids = torch.full((len(rows), width), pad, dtype=torch.long)
+    mask = torch.zeros(len(rows), width, dtype=torch.long)
+    for i, row in enumerate(rows):
+        if len(row):
+            ids[i, width - len(row) :] = torch.as_tensor(list(row))
+            mask[i, width - len(row) :] = 1
+    return ids, mask
+
+
+def places(mask: Any) -> Any:
+    """Position of each token among the real ones of its row; 0 in padding."""
+    return (mask.cumsum(-1) - 1).clamp(min=0)
 
 
 def _choose(logits: Any, heat: Any, drawn: Any) -> tuple[Any, Any]:
