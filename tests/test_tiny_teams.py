@@ -113,16 +113,44 @@ def test_imitation_in_two_parts_is_imitation_in_one() -> None:
     net = tiny_network(0, width=16, layers=1, heads=2, inner=16)
     slopes = []
     for share in (tiny.SHORTER, 1.0):
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(tiny, "SHORTER", share)
-            net.zero_grad()
-            loss = tiny._slope(net, examples, TOKENS.pad)
+        net.zero_grad()
+        loss = tiny._slope(net, examples, TOKENS.pad, share)
         slopes.append((loss, [x.grad.clone() for x in net.parameters()]))
     assert slopes[0][0] == pytest.approx(slopes[1][0], rel=1e-5)
     for a, b in zip(slopes[0][1], slopes[1][1], strict=True):
         np.testing.assert_allclose(a, b, atol=1e-5)
     with pytest.raises(InputError, match="at least 1 step"):
         tiny.imitate(net, TOKENS, lambda rng: examples[0], steps=0)
+
+
+def test_predicting_prompts_is_a_loss_beside_that_of_the_replies() -> None:
+    rng, problems = random.Random(0), Triples().problems(8, 1)
+    examples = [solving.attempt_example(p, rng, TOKENS) for p in problems]
+    net = tiny_network(0, width=16, layers=1, heads=2, inner=16)
+    replies, prompts = (float(x) for x in tiny._losses(net, examples, TOKENS.pad, 1.0))
+    assert float(tiny._losses(net, examples, TOKENS.pad, 0.0)[0]) == pytest.approx(replies, rel=1e-5)
+    ours, read, known, written = 0.0, 0.0, 0, 0
+    for one in examples:  # one by one, without padding
+        text = torch.tensor([[*one.prompt, *one.reply]])
+        logp = torch.log_softmax(net(input_ids=text).logits, -1)[0, :-1].gather(-1, text[0, 1:, None])[:, 0]
+        ours -= float(logp[-len(one.reply) :].sum())
+        read -= float(logp[: -len(one.reply)].sum())
+        known, written = known + len(one.prompt) - 1, written + len(one.reply)
+    assert replies == pytest.approx(ours, rel=1e-5)
+    assert prompts == pytest.approx(read / known * written, rel=1e-5)
+
+
+@pytest.mark.parametrize("optimiser", ["adamw", "muon"])
+def test_both_optimisers_move_every_parameter_and_lower_the_loss(optimiser: Any) -> None:
+    net = tiny_network(0, width=16, layers=1, heads=2, inner=16)
+    before = [x.detach().clone() for x in net.parameters()]
+    problems = open_task("choose").problems(4, 0)
+    losses = tiny.imitate(
+        net, TOKENS, lambda rng: tiny.example(rng.choice(problems), rng, TOKENS, 1.0), steps=12, batch=4,
+        learning_rate=1e-2, optimiser=optimiser, reading=0.3,
+    )  # fmt: skip
+    assert losses[-1] < 0.9 * losses[0]
+    assert all(not torch.equal(a, b) for a, b in zip(before, net.parameters(), strict=True))
 
 
 def test_fresh_weights_have_the_spread_that_is_asked_for() -> None:

@@ -1,8 +1,8 @@
 """Tiny transformers trained here from scratch: real neural language models with known and different skills.
 
-Some 0.1 to 0.3 M parameters over characters, taught by next-character prediction on the replies to one task's prompts,
-as an agent alone sees them and as one in a chain does (after a colleague's answer, right or wrong). Minutes on a
-processor. They are kept in the user's data folder and sit in any team as ``local:tiny-SKILL``.
+Some 0.1 M parameters over characters, taught by next-character prediction on one task's questions and replies: the
+question alone, as an agent alone is asked, and as one in a chain is (after a colleague's answer, right or wrong).
+Minutes on a processor. They are kept in the user's data folder and sit in any team as ``local:tiny-SKILL``.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -40,6 +40,11 @@ SPREAD = 0.08
 this it was half learned after 120."""
 SHORTER = 0.7
 """Share of a batch that makes the part of its shorter examples: about those in which nobody has spoken before."""
+
+
+DECAY = 0.01
+"""Weight decay."""
+Optimiser = Literal["adamw", "muon"]
 
 
 @dataclass(frozen=True)
@@ -103,7 +108,7 @@ def pretrain(
     losses = imitate(
         network, tokenizer, lambda rng: example(rng.choice(known), rng, tokenizer, chosen.bare), steps=total,
         batch=chosen.batch, learning_rate=chosen.learning_rate, seed=derive(seed, "examples"), progress=progress,
-        shorter=chosen.bare or SHORTER,
+        shorter=chosen.bare or SHORTER, optimiser=chosen.optimiser, reading=chosen.reading,
     )  # fmt: skip
     accuracy = answered_rightly(network, tokenizer, tested) if tested else math.nan
     return Pretraining(network, tokenizer, losses, accuracy, len(tested), time.perf_counter() - started)
@@ -120,8 +125,10 @@ def imitate(
     seed: int = 0,
     progress: Callable[[int, int, float], None] | None = None,
     shorter: float = SHORTER,
+    optimiser: Optimiser = "adamw",
+    reading: float = 0.0,
 ) -> list[float]:
-    """Train a network, in place, to write the replies of examples: AdamW, a linear rise, then a cosine to a tenth.
+    """Train a network, in place, to write the replies of examples: a linear rise, then a cosine to a tenth.
 
     Args:
         network: a causal model of transformers; it is left in evaluation mode.
@@ -133,6 +140,8 @@ def imitate(
         seed: of the examples.
         progress: called with step, steps and loss.
         shorter: share of a batch that makes its part of shorter examples; each part is padded by itself.
+        optimiser: AdamW; or Muon (orthogonalised momentum, arXiv 2502.16982) for matrices and AdamW for the rest.
+        reading: weight of predicting the prompts beside that of the replies; the loss is per token of the replies.
 
     Returns the mean loss of each step, in nats per token of the replies.
     """
@@ -140,16 +149,17 @@ def imitate(
 
     if steps < 1:
         raise InputError("steps", steps, "Train for at least 1 step.")
-    rng, losses = random.Random(seed), []
-    optimiser = torch.optim.AdamW(network.parameters(), lr=learning_rate, betas=(0.9, 0.98), weight_decay=0.01)
+    rng, losses, parts = random.Random(seed), [], _optimisers(network, optimiser)
     network.train()
     for step in range(steps):
-        for group in optimiser.param_groups:
-            group["lr"] = learning_rate * _schedule(step, steps)
-        optimiser.zero_grad()
-        losses.append(_slope(network, [draw(rng) for _ in range(batch)], tokenizer.pad, shorter))
+        for part in parts:
+            part.zero_grad()
+            for group in part.param_groups:
+                group["lr"] = learning_rate * _schedule(step, steps)
+        losses.append(_slope(network, [draw(rng) for _ in range(batch)], tokenizer.pad, shorter, reading))
         torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
-        optimiser.step()
+        for part in parts:
+            part.step()
         if progress is not None:
             progress(step + 1, steps, losses[-1])
     network.eval()
@@ -194,7 +204,25 @@ def answered_rightly(network: Any, tokenizer: Any, problems: Sequence[Problem]) 
     return float(np.mean([p.check(extract(p.question, r)) for p, r in zip(problems, replies, strict=True)]))
 
 
-def _slope(network: Any, examples: Sequence[Example], pad: int, shorter: float = SHORTER) -> float:
+def _optimisers(network: Any, kind: Optimiser) -> list[Any]:
+    """For all parameters; Muon is for the matrices between embedding and output."""
+    import torch
+
+    def hidden(name: str, tensor: Any) -> bool:
+        return kind == "muon" and tensor.ndim == 2 and "embed" not in name
+
+    matrices = [x for name, x in network.named_parameters() if hidden(name, x)]
+    others = [x for name, x in network.named_parameters() if not hidden(name, x)]
+    adamw = torch.optim.AdamW(others, lr=1.0, betas=(0.9, 0.98), weight_decay=DECAY)
+    if not matrices:
+        return [adamw]
+    # Scaled so that an update is as large as one of AdamW, and one learning rate does for both.
+    return [torch.optim.Muon(matrices, lr=1.0, weight_decay=DECAY, adjust_lr_fn="match_rms_adamw"), adamw]
+
+
+def _slope(
+    network: Any, examples: Sequence[Example], pad: int, shorter: float = SHORTER, reading: float = 0.0
+) -> float:
     """Gradient of the mean negative log-probability of the replies' tokens, added to what is there; returns that mean.
 
     Examples of like length go through together, in two parts, since padding costs as much as text.
@@ -203,23 +231,25 @@ def _slope(network: Any, examples: Sequence[Example], pad: int, shorter: float =
     tokens, total = sum(len(one.reply) for one in examples), 0.0
     cut = round(len(ordered) * shorter)
     for part in filter(None, (ordered[:cut], ordered[cut:])):
-        loss = _loss(network, part, pad) / tokens
-        loss.backward()
-        total += float(loss.detach())
+        loss, extra = _losses(network, part, pad, reading)
+        ((loss + reading * extra) / tokens).backward()
+        total += float(loss.detach()) / tokens
     return total
 
 
-def _loss(network: Any, examples: Sequence[Example], pad: int) -> Any:
-    """Negative log-probability of the replies' tokens, summed."""
+def _losses(network: Any, examples: Sequence[Example], pad: int, reading: float) -> tuple[Any, Any]:
+    """Negative log-probability of the replies' tokens, summed; and the prompts', as if they had as many tokens."""
     import torch
 
     ids, mask = padded([[*e.prompt, *e.reply][-context_of(network) :] for e in examples], pad)
-    # Padded on the left, so that the replies lie at the right end and only their logits are computed.
+    # Padded on the left, so that the replies lie at the right end; where only they count, only their logits are made.
     wanted, real = padded([e.reply for e in examples], pad)
-    wanted = wanted.masked_fill(real == 0, -100)
-    keep = wanted.shape[1] + 1
+    keep = ids.shape[1] if reading else wanted.shape[1] + 1
     out = network(input_ids=ids, attention_mask=mask, position_ids=places(mask), logits_to_keep=keep)
-    return torch.nn.functional.cross_entropy(out.logits[:, :-1].flatten(0, 1), wanted.flatten(), reduction="sum")
+    every = torch.nn.functional.cross_entropy(out.logits[:, :-1].transpose(1, 2), ids[:, 1 - keep :], reduction="none")
+    real = torch.nn.functional.pad(real, (every.shape[1] - real.shape[1], 0))
+    known = mask[:, -keep:-1] * mask[:, 1 - keep :] * (1 - real)
+    return (every * real).sum(), (every * known).sum() * real.sum() / known.sum().clamp(min=1)
 
 
 def _schedule(step: int, total: int) -> float:

@@ -127,7 +127,10 @@ def tiny(trial: Trial[MaltConfig]) -> dict[str, dict[str, float]]:
 
     c = trial.config
     torch.set_num_threads(1)
-    skill, seed = Skill("choose", c.tiny_steps, 200, 32), trial.derive("base") % 2**31
+    skill, seed = (
+        Skill("choose", c.tiny_steps, 200, learning_rate=3e-3, optimiser="adamw", reading=0.0, bare=0.0),
+        trial.derive("base") % 2**31,
+    )
     base = pretrain(skill, seed=seed, held_out=0, width=64, layers=2, inner=128, heads=4)
     settings = validate(
         MaltSettings, {"max_tokens": 12, "branches": c.branches, "most_pairs": c.most_pairs}, "malt"

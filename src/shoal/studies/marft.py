@@ -221,7 +221,10 @@ def duo(trial: Trial[MarftConfig]) -> dict[str, dict[str, Any]]:
 
     c = trial.config
     torch.set_num_threads(1)
-    skill, seed = Skill("choose", c.duo_steps, 200, 32), trial.derive("base") % 2**31
+    skill, seed = (
+        Skill("choose", c.duo_steps, 200, learning_rate=3e-3, optimiser="adamw", reading=0.0, bare=0.0),
+        trial.derive("base") % 2**31,
+    )
     base = pretrain(skill, seed=seed, held_out=0, width=64, layers=2, inner=128, heads=4)
     return {variant: _train_duo(trial, variant, base) for variant in DUOS}
 
