@@ -36,6 +36,7 @@ NAMES = (
     "blackboard",
     "chain",
     "confidence-vote",
+    "critique",
     "dag",
     "debate",
     "experts",
@@ -46,6 +47,7 @@ NAMES = (
     "negotiation",
     "personas",
     "reflect",
+    "research",
     "round-robin",
     "self-consistency",
     "single",
@@ -296,6 +298,22 @@ async def test_chain_hands_on_the_last_readable_work() -> None:
     outcome = await PROTOCOLS.get("chain").run(SUM.question, make_agents(3), Session(puppet, SUM.question))
     assert "agent-1: Answer: 7" in puppet.prompts("agent-3")[0]
     assert outcome.answer == "9"
+
+
+async def test_a_critique_is_read_with_the_draft_and_the_last_word_counts() -> None:
+    def speak(request: Request) -> str:
+        said = {"agent-1": "Answer: 9", "agent-2": "The carry is missing."}
+        return said.get(request.agent, "Answer: 7")
+
+    puppet = Puppet(speak)
+    outcome = await PROTOCOLS.get("critique").run(SUM.question, make_agents(3), Session(puppet, SUM.question))
+    assert outcome.answer == "7"
+    drafted, judged, refined = (puppet.prompts(f"agent-{i}")[0] for i in (1, 2, 3))
+    assert "agent-1" not in drafted
+    assert "agent-1: Answer: 9" in judged and "Answer: <" not in judged
+    assert refined.index("agent-1: Answer: 9") < refined.index("agent-2: The carry is missing.")
+    undecided = await run("critique", lambda r: "Answer: 9" if r.agent == "agent-1" else "Hmm.")
+    assert undecided.answer == "9"
 
 
 async def test_hand_off_follows_names_and_breaks_ping_pong() -> None:

@@ -1,11 +1,12 @@
 """MALT: a chain of roles trained offline from trees of their own outputs (arXiv 2412.01928).
 
-Generator, Verifier and Refiner answer in sequence. Every role writes several times on each output of the one before,
-only the leaves are graded, and the grade flows back as a mean (``preference_trees``). Each role is then trained by
-itself: imitation of its good outputs, then preferences between siblings (DPO, reference = the imitating model).
+Generator, verifier and refiner answer in sequence (the protocol ``critique``). Every role writes several times on each
+output of the one before (``branching``), only the leaves are graded, and the grade flows back as a mean
+(``preference_trees``). Each role is then trained by itself: imitation of its good outputs, then preferences between
+siblings (DPO, reference = the imitating model).
 
-Departures: the roles are a list, so other chains work; at most two pairs per parent, widest gap first (the paper does
-not say). The generator is not given preferences unless asked to: for instruction-tuned bases it hurt.
+Departures: any team whose agents are asked in a fixed order can be trained; at most two pairs per parent, widest gap
+first (the paper does not say). The first agent gets no preferences unless asked to: it hurt instruction-tuned bases.
 """
 
 from __future__ import annotations
@@ -19,8 +20,7 @@ import orjson
 from pydantic import BaseModel, ConfigDict, Field
 
 from shoal.errors import InputError
-from shoal.models.causal.writing import Prompt
-from shoal.posttrain.branching import grow as branch_out
+from shoal.posttrain.branching import grow
 from shoal.posttrain.dpo import Preferring, margins
 from shoal.posttrain.examples import Example, Preference, write_rows
 from shoal.posttrain.offline import OfflineMethod, OfflineTraining, Passes, batches, by_policy, offline
@@ -29,16 +29,7 @@ from shoal.posttrain.preference_trees import Node, Pair, good, pairs, tree_size,
 from shoal.posttrain.sft import Imitation
 from shoal.posttrain.training import Figures
 from shoal.runs.seeds import derive
-from shoal.tasks.problem import Problem, Question
-from shoal.teams.protocols.asking import brief
-from shoal.teams.session import Message
-
-ROLES = ("generator", "verifier", "refiner")
-LEADS = {
-    "generator": "",
-    "verifier": "Check this attempt and say what is wrong with it.",
-    "refiner": "Write an improved answer.",
-}
+from shoal.tasks.problem import Problem
 
 
 class MaltSettings(BaseModel):
@@ -56,12 +47,6 @@ class MaltSettings(BaseModel):
     beta: float = Field(0.2, gt=0, le=10, description="How close preferences keep to the imitating model.")
     epochs: int = Field(1, ge=1, le=100, description="Passes over the data of each stage.")
     batch: int = Field(16, ge=1, le=4096, description="Outputs, or pairs, in one step.")
-    prefer: tuple[str, ...] = Field(("verifier", "refiner"), description="Roles that learn from preferences too.")
-
-
-class MaltTeamSettings(MaltSettings):
-    """Settings of MALT for any team."""
-
     questions: int = Field(64, ge=1, le=100_000, description="Questions with a tree each.")
     problems: int = Field(8, ge=1, le=4096, description="Trees grown in one update.")
     prefer: tuple[str, ...] = Field((), description="Agents that learn from preferences too; all but the first.")
@@ -81,45 +66,6 @@ class Tree:
     nodes: list[Node]
     worth: Any
     pairs: list[Pair]
-
-
-def role_prompt(role: str, question: Question, before: Sequence[tuple[str, str]]) -> str:
-    """What a role reads: its duty, the question, and what earlier roles wrote. Never the answer."""
-    heard = [Message(name, (role,), " ".join(text.split()), "") for name, text in before]
-    return brief(question, lead=LEADS.get(role, ""), heard=heard)
-
-
-def grow(policies: Mapping[str, Policy], problems: Sequence[Problem], settings: MaltSettings, seed: int) -> list[Tree]:
-    """A tree for each problem; all outputs of one role are written in one batch.
-
-    Raises:
-        InputError: the trees would be too large, or have no siblings.
-    """
-    from shoal.tasks.answers import extract
-
-    roles = list(policies)
-    tree_size(len(roles), settings.branches, len(problems))
-    forests: list[list[Node]] = [[] for _ in problems]
-    # Where each path has got to: its tree, its last node, and what was said on the way.
-    paths: list[tuple[int, int, list[tuple[str, str]]]] = [(t, -1, []) for t in range(len(problems))]
-    for place, role in enumerate(roles):
-        policy = policies[role]
-        prompts, homes = [], []
-        for t, parent, said in paths:
-            text = role_prompt(role, problems[t].question, said)
-            ids = policy.tokenizer.encode_chat([{"role": "user", "content": text}])
-            for branch in range(settings.branches):
-                number = derive(seed, t, parent, place, branch)
-                prompts.append(Prompt(ids, settings.max_tokens, settings.temperature, number))
-                homes.append((t, parent, said))
-        paths = []
-        for prompt, (t, parent, said), written in zip(prompts, homes, policy.write(prompts), strict=True):
-            text, problem = policy.tokenizer.decode(written.tokens), problems[t]
-            last = place == len(roles) - 1
-            right = problem.check(extract(problem.question, text)) if last else None
-            forests[t].append(Node(parent, place, text, tuple(prompt.ids), tuple(written.tokens), right))
-            paths.append((t, len(forests[t]) - 1, [*said, (role, text)]))
-    return [graded(problem, nodes, settings) for problem, nodes in zip(problems, forests, strict=True)]
 
 
 def graded(problem: Problem, nodes: list[Node], settings: MaltSettings) -> Tree:
@@ -194,7 +140,7 @@ class Malt(OfflineMethod):
     trees, then imitate, then prefer; what was gathered lies beside the curves, for ``sft`` and ``dpo`` to read.
     """
 
-    schema: ClassVar[type[MaltTeamSettings]] = MaltTeamSettings
+    schema: ClassVar[type[MaltSettings]] = MaltSettings
     source = "trees of its own work"
     idle = (
         "no output was good and no siblings differed. Begin from a model that solves some of the problems, "
@@ -262,7 +208,7 @@ class Malt(OfflineMethod):
     def _grow(self, training: OfflineTraining) -> Figures:
         s, first = self.settings, training.updates * self.settings.problems
         problems = self._questions[first : first + s.problems]
-        grown = branch_out(
+        grown = grow(
             training.team, training.agents, problems, training.policies, branches=s.branches,
             seed=derive(training.seed, "trees"), temperature=s.temperature, max_tokens=s.max_tokens,
             frozen=training.frozen, reward=training.reward,
@@ -296,35 +242,3 @@ class Malt(OfflineMethod):
             training.folder.mkdir(parents=True, exist_ok=True)
             write_rows(training.folder / "examples.jsonl", self._examples, training.policies)
             write_rows(training.folder / "pairs.jsonl", self._pairs, training.policies)
-
-
-def answer(
-    policies: Mapping[str, Policy], problems: Sequence[Problem], settings: MaltSettings, seed: int, votes: int = 1
-) -> Any:
-    """Right answers of the chain, 0 or 1 [problems]: one pass, or the majority of several (ties: the first to lead)."""
-    from shoal.tasks.answers import extract
-
-    found: list[list[str | None]] = [[] for _ in problems]
-    for vote in range(votes):
-        said: list[list[tuple[str, str]]] = [[] for _ in problems]
-        for place, (role, policy) in enumerate(policies.items()):
-            prompts = [
-                Prompt(
-                    policy.tokenizer.encode_chat(
-                        [{"role": "user", "content": role_prompt(role, p.question, said[i])}]
-                    ),
-                    settings.max_tokens, settings.temperature, derive(seed, vote, place, i),
-                )
-                for i, p in enumerate(problems)
-            ]  # fmt: skip
-            for i, written in enumerate(policy.write(prompts)):
-                said[i].append((role, policy.tokenizer.decode(written.tokens)))
-        for i, p in enumerate(problems):
-            found[i].append(extract(p.question, said[i][-1][1]))
-    return np.array([float(p.check(_majority(f))) for p, f in zip(problems, found, strict=True)])
-
-
-def _majority(answers: Sequence[str | None]) -> str | None:
-    """The most frequent readable answer; of equals the one that came first."""
-    known = [a for a in answers if a is not None]
-    return max(known, key=known.count) if known else None

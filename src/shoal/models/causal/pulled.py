@@ -61,6 +61,18 @@ def is_pulled(name: str) -> bool:
     return name in LOCAL_MODELS
 
 
+def lacking_pulled(name: str) -> str | None:
+    """Why a pulled model cannot be loaded for training here, with the command that mends it; None if it can."""
+    from shoal.models.causal.network import lacking_packages
+
+    card = card_of(name)
+    files = ModelFiles.of(card)
+    record = files.read_record(card)
+    if record is None or not files.have_right_sizes(record):
+        return f"{name} has not been fetched: shoal models pull {name}"
+    return lacking_packages()
+
+
 def load_pulled(name: str) -> tuple[Any, Tokenizer]:
     """Network (float32, evaluation mode) and tokenizer of a pulled model.
 

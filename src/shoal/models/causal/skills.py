@@ -49,7 +49,9 @@ class Skill:
 
 
 SKILLS: dict[str, Skill] = {
-    "arithmetic": Skill("arithmetic:digits=2,steps=1,times=false", 2000),
+    "arithmetic": Skill(
+        "arithmetic:digits=2,steps=1,times=false", 2500, batch=64, reading=0.0, bare=0.6, shape={**SMALL, "layers": 2}
+    ),
     "copying": Skill("copy", 400),
     "lookup": Skill("lookup", 2000, easier=("lookup:entries=3",)),
     "sorting": Skill("sorting", 2000, easier=("sorting:words=3",)),

@@ -1,4 +1,4 @@
-"""One after the other: chain, round-robin, and hand-off."""
+"""One after the other: chain, critique, round-robin, and hand-off."""
 
 from __future__ import annotations
 
@@ -19,6 +19,8 @@ from shoal.teams.protocols.registration import protocol
 from shoal.teams.session import Message, Session
 
 CHAIN_LEAD = "Check the work below and improve it."
+CRITIC_LEAD = "Check this attempt and say what is wrong with it."
+REFINER_LEAD = "Write an improved answer."
 _NEXT = re.compile(r"(?:hand\s*over\s*to|hand\s*off\s*to|next)\s*:\s*([^\n.,;]+)", re.IGNORECASE)
 
 
@@ -45,6 +47,39 @@ async def chain(question: Question, agents: Sequence[Agent], session: Session) -
             post.tell(opinion, [receiver])
             heard = post.read(receiver) or heard
     return conclude(session, question, [last] if last else [], rounds=len(agents) - 1, what="last answer")
+
+
+@protocol(
+    "critique",
+    title="The first agent drafts, those between criticise, the last one writes the final answer with all in sight",
+    vocabulary=Vocabulary(
+        ("generator", "verifier", "refiner"),
+        ("cooperation",),
+        ("decentralized",),
+        ("role-based",),
+        ("relay", "critique"),
+    ),
+    agents=(2, 3, 16),
+    unfinished="last",
+)
+async def critique(question: Question, agents: Sequence[Agent], session: Session) -> Outcome:
+    """The chain of MALT (arXiv 2412.01928, section 4): draft, critique, refinement; nobody is told the answer.
+
+    Where the last agent gives no answer the draft's stands. Two agents are a draft and a refinement without critique.
+    """
+    post, opinions, final = Post(session), list[Opinion](), len(agents) - 1
+    heard = list[Message]()
+    for i, agent in enumerate(agents):
+        lead = "" if i == 0 else REFINER_LEAD if i == final else CRITIC_LEAD
+        prompt = brief(question, i, lead=lead, heard=heard, answer=i in (0, final))
+        call = Call(agent, prompt, own_and(None, heard))
+        opinion = (await poll(session, question, [call], answer=i in (0, final)))[0]
+        opinions.append(opinion)
+        if i < final:
+            post.tell(opinion, [later.name for later in agents[i + 1 :]])
+            heard = post.read(agents[i + 1].name)
+    ends = [o for o in (opinions[-1], opinions[0]) if o.answer is not None]
+    return conclude(session, question, ends[:1], rounds=final, what="last answer")
 
 
 @protocol(
