@@ -29,6 +29,7 @@ from shoal.teams.protocols.layered import Layer, importance, read_ranking
 from shoal.teams.protocols.passing import next_agent
 from shoal.teams.protocols.personas import read_personas
 from shoal.teams.protocols.planned import Step, TaskGraph, read_plan
+from shoal.teams.protocols.verified import last_word
 from shoal.teams.session import Session
 from shoal.traces import Trace, TraceWriter, Usage, read_trace
 
@@ -49,8 +50,10 @@ NAMES = (
     "reflect",
     "research",
     "round-robin",
+    "search-loop",
     "self-consistency",
     "single",
+    "solve-check",
     "sop",
     "star",
     "theory-of-mind",
@@ -181,7 +184,7 @@ async def test_spent_budget_gives_the_best_answer_so_far(name: str, calls: int, 
     stops = [event for event in trace.of_kind("decision") if event.payload.get("reason") == "budget"]
     if trace.of_kind("budget.stop"):
         assert len(stops) == 1 and stops[0].id == outcome.event
-    plans_first = name in ("dag", "personas", "sop") or (name == "reflect" and calls == 0)
+    plans_first = name in ("dag", "personas", "search-loop", "sop") or (name == "reflect" and calls == 0)
     if not plans_first:  # the first call already asks for an answer
         assert outcome.answer is not None
 
@@ -314,6 +317,42 @@ async def test_a_critique_is_read_with_the_draft_and_the_last_word_counts() -> N
     assert refined.index("agent-1: Answer: 9") < refined.index("agent-2: The carry is missing.")
     undecided = await run("critique", lambda r: "Answer: 9" if r.agent == "agent-1" else "Hmm.")
     assert undecided.answer == "9"
+
+
+async def test_a_rejected_attempt_is_mended_and_the_last_one_is_not_checked() -> None:
+    def speak(request: Request) -> str:
+        if request.agent == "agent-2":
+            return "The carry is missing, so I reject"
+        return "Answer: 7" if "carry" in request.messages[-1]["content"] else "Answer: 9"
+
+    puppet = Puppet(speak)
+    outcome = await PROTOCOLS.get("solve-check").run(SUM.question, make_agents(2), Session(puppet, SUM.question))
+    assert (outcome.answer, outcome.rounds) == ("7", 2)
+    assert [r.agent for r in puppet.requests] == ["agent-1", "agent-2", "agent-1"]
+    assert "agent-1: Answer: 9" in puppet.prompts("agent-1")[1]
+    unsaid = await run("solve-check", lambda r: "Answer: 9" if r.agent == "agent-1" else "Hmm.", rounds=4)
+    assert (unsaid.answer, unsaid.rounds) == ("9", 1)
+    assert last_word("No... approve? I reject.", ("approve", "reject")) == "reject"
+
+
+async def test_the_search_loop_searches_until_enough_is_known() -> None:
+    problem = open_task("facts:hops=1").problems(1, 0)[0]
+    name = problem.question.text.removesuffix("?").split()[-1]
+
+    def speak(request: Request) -> str:
+        prompt = request.messages[-1]["content"]
+        if request.agent == "agent-1":
+            return "yes" if "->" in prompt else "no"
+        return f"page of {name}" if request.agent == "agent-2" else f"Answer: {problem.answer}"
+
+    puppet = Puppet(speak)
+    agents = make_agents(3)
+    outcome = await PROTOCOLS.get("search-loop").run(problem.question, agents, Session(puppet, problem.question))
+    assert outcome.answer == problem.answer and outcome.rounds == 2
+    assert problem.answer in puppet.prompts("agent-3")[0]
+    assert problem.answer not in puppet.prompts("agent-1")[0]
+    never = Session(Puppet(lambda r: "no"), problem.question)
+    assert (await PROTOCOLS.get("search-loop").run(problem.question, agents, never)).answer is None
 
 
 async def test_hand_off_follows_names_and_breaks_ping_pong() -> None:

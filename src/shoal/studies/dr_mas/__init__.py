@@ -3,8 +3,9 @@
 What is here: the one advantage function of ``shoal.posttrain`` in all its modes (the paper's, vanilla GRPO for teams,
 the half ablations, and the step-counted common baseline that the paper lacks), on score vectors of known length, on the
 search team as tables (Verifier, Search, Answer; separate weights) and on a stress case in which an agent is called only
-where the team fails. Last, a real neural team: three tiny transformers (0.09 M parameters each, characters) that write
-an answer, check it and write another one, trained by the engine.
+where the team fails. Then a real neural team: three tiny transformers (0.09 M parameters each, characters) that write
+an answer, check it and write another one, trained by the engine. Last, language models in the paper's two
+orchestrations (``language``): untrained, for call rates and would-be factors, and SmolLM2 trained for a few updates.
 
 Departures: tables instead of 3B to 8B models, one update on each batch (ratios are 1), the plain policy gradient per
 agent's own calls; population deviations; a call alone in its group gets 0. A single agent that plays all roles with one
@@ -56,6 +57,16 @@ from shoal.runs.mechanism import flows
 from shoal.runs.results import Results
 from shoal.runs.study import Claim, Experiment, Study, StudyConfig, Trial, Vocabulary
 from shoal.stats import Check, Evidence, exact, mean, proportion
+from shoal.studies.dr_mas.language import (
+    APART,
+    ORCHESTRATIONS,
+    TOGETHER,
+    bounded,
+    no_smollm2,
+    orchestrations,
+    smollm2,
+    uneven,
+)
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -97,6 +108,10 @@ class DrMasConfig(StudyConfig):
     team_rate: float = Field(4e-4, gt=0, le=1, description="Their learning rate")
     team_warm_up: int = Field(10, ge=0, le=100_000, description="Updates in which it rises to that")
     team_held: int = Field(1000, ge=1, le=5000, description="Problems of their evaluation, none of which is trained on")
+    language_problems: int = Field(12, ge=1, le=10_000, description="Problems of the untrained orchestrations")
+    language_group: int = Field(4, ge=2, le=64, description="Rollouts of each, N")
+    smollm2_updates: int = Field(4, ge=1, le=10_000, description="Updates of SmolLM2 as solver and verifier")
+    smollm2_rate: float = Field(2e-4, gt=0, le=1, description="Its learning rate")
 
 
 def factor(trial: Trial[DrMasConfig]) -> dict[str, float]:
@@ -465,6 +480,10 @@ EXPERIMENTS = (
     Experiment("repair", repair, (*MODES, MIXED), Evidence.TRAINED, vectorised=True),
     Experiment("team", team, (*TEAMS, ALONE, ALONE_IMITATING), Evidence.TRAINED,
                {"quick": 1, "standard": 5, "full": 10}, joint=True, skip=lambda config: lacking_packages()),
+    Experiment("orchestrations", orchestrations, tuple(ORCHESTRATIONS), seeds={"quick": 1, "standard": 3, "full": 10},
+               model=True),
+    Experiment("smollm2", smollm2, (APART, TOGETHER), Evidence.TRAINED, {"quick": 1, "standard": 2, "full": 5},
+               skip=no_smollm2),
 )
 CLAIMS = (
     Claim("1-factor", "Under a common baseline an agent's gradient second moment is F_k times that of its scores, "
@@ -501,6 +520,10 @@ CLAIMS = (
           _team_gap(OWN, TRAINED)),
     Claim("8h-own-first", "Own credit keeps the generator's first attempts: they are right more often than with the "
           "shared reward", "team", _team_gap(OWN, TRAINED, "accuracy of first attempts")),
+    Claim("9-uneven", "Untrained language models in both orchestrations: under the common baseline some agent's factor "
+          "would be above 1.05", "orchestrations", uneven, "Page, item (c): nothing is trained here."),
+    Claim("9b-smollm2", "SmolLM2 as solver and verifier, trained under each agent's own baseline, with weights of "
+          "their own or shared: no factor is above 1", "smollm2", bounded, "Few updates, on a processor; rewards are shown."),
 )
 # fmt: on
 
@@ -531,8 +554,17 @@ STUDY = Study(
             "team_steps": 20,
             "team_updates": 2,
             "team_held": 10,
+            "language_problems": 3,
+            "smollm2_updates": 1,
         },
-        "full": {"updates": 2000, "repair_updates": 2000, "team_steps": 2000, "team_updates": 1000},
+        "full": {
+            "updates": 2000,
+            "repair_updates": 2000,
+            "team_steps": 2000,
+            "team_updates": 1000,
+            "language_problems": 100,
+            "smollm2_updates": 300,
+        },
     },
     seeds={"quick": 3, "standard": 10, "full": 20},
     vocabulary=Vocabulary(
