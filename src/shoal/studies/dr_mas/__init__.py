@@ -523,7 +523,8 @@ CLAIMS = (
     Claim("9-uneven", "Untrained language models in both orchestrations: under the common baseline some agent's factor "
           "would be above 1.05", "orchestrations", uneven, "Page, item (c): nothing is trained here."),
     Claim("9b-smollm2", "SmolLM2 as solver and verifier, trained under each agent's own baseline, with weights of "
-          "their own or shared: no factor is above 1", "smollm2", bounded, "Few updates, on a processor; rewards are shown."),
+          "their own or shared: no factor is above 1", "smollm2", bounded,
+          "Few updates, on a processor; rewards are shown."),
 )
 # fmt: on
 
