@@ -14,6 +14,7 @@ pytest.importorskip("transformers", reason="needs the extra posttrain")
 pytest.importorskip("peft", reason="needs the extra posttrain")
 
 from shoal.errors import InputError  # noqa: E402
+from shoal.models.causal.model import CausalModel  # noqa: E402
 from shoal.models.causal.network import tiny_network  # noqa: E402
 from shoal.models.causal.skills import SKILLS, Skill, read_card  # noqa: E402
 from shoal.models.causal.tokenizers import CharacterTokenizer  # noqa: E402
@@ -24,7 +25,9 @@ from shoal.posttrain.method import METHODS  # noqa: E402
 from shoal.posttrain.problems import checked_solving as solving  # noqa: E402
 from shoal.posttrain.problems.triples import Triples  # noqa: E402
 from shoal.posttrain.rollouts import Rollout, Turn, standing_answers  # noqa: E402
+from shoal.runs.budget import Budget, Limits  # noqa: E402
 from shoal.runs.study import Trial  # noqa: E402
+from shoal.stats import Evidence  # noqa: E402
 from shoal.studies import dr_mas  # noqa: E402
 from shoal.tasks.catalogue import open_task  # noqa: E402
 from shoal.tasks.problem import Problem, Question  # noqa: E402
@@ -151,6 +154,16 @@ def test_both_optimisers_move_every_parameter_and_lower_the_loss(optimiser: Any)
     )  # fmt: skip
     assert losses[-1] < 0.9 * losses[0]
     assert all(not torch.equal(a, b) for a, b in zip(before, net.parameters(), strict=True))
+
+
+async def test_the_budget_of_one_call_buys_that_call_again() -> None:
+    model = CausalModel("m", tiny_network(0, width=16, layers=1, heads=2, inner=16), TOKENS, Evidence.TRAINED)
+    question, agent = Question("q", "What is 3 + 4?", "number"), Agent("ann", persona="You add.")
+    free = Session(model, question, max_tokens=9)
+    first = await free.ask(agent, question.text)
+    bound = Session(model, question, budget=Budget(Limits(tokens=free.usage.tokens)), max_tokens=9)
+    again = await bound.ask(agent, question.text)
+    assert again.text == first.text and bound.usage.tokens == free.usage.tokens
 
 
 def test_fresh_weights_have_the_spread_that_is_asked_for() -> None:

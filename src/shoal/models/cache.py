@@ -9,12 +9,13 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import orjson
 
 from shoal.errors import StorageError
-from shoal.models.interface import Completion, Model, Request, TokenLogprob
+from shoal.models.interface import ChatMessage, Completion, Model, Request, TokenLogprob
 from shoal.models.tools import ToolCall
 from shoal.traces import Usage
 
@@ -121,6 +122,10 @@ class CachedModel(Model):
     def count_tokens(self, text: str) -> int:
         """The model's count."""
         return self.model.count_tokens(text)
+
+    def count_prompt(self, messages: Sequence[ChatMessage]) -> int:
+        """The model's count."""
+        return self.model.count_prompt(messages)
 
 
 def _encode(completion: Completion) -> bytes:

@@ -117,7 +117,7 @@ class Endpoint(Model):
             failures = dict(given_up + Counter(failures))
         read, written = reply.prompt_tokens, reply.completion_tokens
         if read is None:
-            read = sum(self.count_tokens(message["content"]) + 4 for message in request.messages)
+            read = self.count_prompt(request.messages)
         if written is None:
             written = self.count_tokens(reply.text)
         usage = Usage(prompt_tokens=read, completion_tokens=written, calls=1, seconds=seconds)

@@ -113,7 +113,7 @@ class RecordedAnswers(Model):
         text = self._texts.get(request.question)
         if text is None:
             raise ModelError(NOT_RECORDED, f"{self.spec} has no reply to the question {request.question!r}")
-        prompt = sum(self.count_tokens(message["content"]) + 4 for message in request.messages)
+        prompt = self.count_prompt(request.messages)
         return Completion(text, Usage(prompt, self.count_tokens(text), calls=1))
 
 
@@ -162,7 +162,7 @@ class Replay(Model):
         call.used = True
         if call.failure:
             raise ModelError(call.failure, call.text)
-        prompt = sum(self.count_tokens(message["content"]) + 4 for message in request.messages)
+        prompt = self.count_prompt(request.messages)
         usage = call.usage or Usage(prompt, self.count_tokens(call.text))
         spent = Usage(usage.prompt_tokens, usage.completion_tokens, calls=1, seconds=usage.seconds)
         return Completion(call.text, spent, call.finish)

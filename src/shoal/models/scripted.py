@@ -170,7 +170,7 @@ class ScriptedModel(Model):
             text = text.split(stop, 1)[0] if stop else text
         if self.count_tokens(text) > request.max_tokens:
             text, finish = text[: 4 * request.max_tokens], "length"
-        prompt = sum(self.count_tokens(message["content"]) + 4 for message in request.messages)
+        prompt = self.count_prompt(request.messages)
         usage = Usage(prompt, self.count_tokens(text), calls=1, seconds=self.settings.latency)
         return Completion(text, usage, finish)
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from shoal.models.interface import Model
+from collections.abc import Sequence
+
+from shoal.models.interface import ChatMessage, Model
 from shoal.traces import Usage
 
 
@@ -24,6 +26,10 @@ class ModelWrapper(Model):
     def count_tokens(self, text: str) -> int:
         """The model's count."""
         return self.model.count_tokens(text)
+
+    def count_prompt(self, messages: Sequence[ChatMessage]) -> int:
+        """The model's count."""
+        return self.model.count_prompt(messages)
 
     def price(self, usage: Usage) -> float:
         """The model's price."""

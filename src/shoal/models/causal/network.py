@@ -5,6 +5,8 @@ from __future__ import annotations
 import importlib.util
 import json
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -68,7 +70,8 @@ def tiny_network(seed: int, *, spread: float = SPREAD, **shape: int) -> Any:
 def save_network(folder: Path, network: Any, tokenizer: Tokenizer) -> None:
     """Write parameters (safetensors), configuration and tokenizer, readable by transformers too."""
     folder.mkdir(parents=True, exist_ok=True)
-    network.save_pretrained(folder, safe_serialization=True)
+    with _without_bars():
+        network.save_pretrained(folder, safe_serialization=True)
     tokenizer.save(folder)
 
 
@@ -91,9 +94,10 @@ def load_network(folder: Path) -> tuple[Any, Tokenizer]:
     import torch
     from transformers import AutoModelForCausalLM
 
-    network = AutoModelForCausalLM.from_pretrained(
-        folder, local_files_only=True, trust_remote_code=False, use_safetensors=True, dtype=torch.float32
-    )
+    with _without_bars():
+        network = AutoModelForCausalLM.from_pretrained(
+            folder, local_files_only=True, trust_remote_code=False, use_safetensors=True, dtype=torch.float32
+        )
     return network.eval(), load_tokenizer(folder)
 
 
@@ -121,6 +125,20 @@ def load_base(spec: str, beside: Path = Path()) -> tuple[Any, Tokenizer]:
         return load_network(Path(name).expanduser())
     mend = "Only weights on this machine can be trained: local:smollm2, local:tiny-SKILL, local:FOLDER or fresh:tiny."
     raise InputError("--model", spec, mend)
+
+
+@contextmanager
+def _without_bars() -> Iterator[None]:
+    """No progress bars of transformers: what it reads and writes here takes a moment, and they would tear our lines."""
+    from transformers.utils import logging
+
+    shown = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if shown:
+            logging.enable_progress_bar()
 
 
 def _with_adapter(folder: Path) -> tuple[Any, Tokenizer]:

@@ -85,6 +85,10 @@ class LocalModel(Model):
         """Tokens of a text, exactly."""
         return len(self.tokenizer.encode(text))
 
+    def count_prompt(self, messages: Sequence[ChatMessage]) -> int:
+        """Exactly."""
+        return len(self.tokenizer.encode_chat(messages))
+
     async def complete(self, request: Request) -> Completion:
         """Answer one request in the running batch; the first one loads the model.
 

@@ -351,7 +351,7 @@ def forecast(trial: Trial[Config]) -> Usage:
     model, few = trial.need_model(), _few(city(trial.config.agents).archetypes)
     chat = prompt(few.described(0), situations()[3], "isolate", "full")
     calls = few.count * len(SITUATIONS) * trial.config.language_samples
-    read = sum(model.count_tokens(m["content"]) + 4 for m in chat)
+    read = model.count_prompt(chat)
     usage = Usage(calls * read, calls * 12, calls)
     usage.money = model.price(usage)
     return usage

@@ -15,6 +15,7 @@ import numpy as np
 
 from shoal.models.causal.pulled import lacking_pulled
 from shoal.models.interface import Completion, Model, Request
+from shoal.models.wrapper import ModelWrapper
 from shoal.runs.budget import Budget
 from shoal.runs.results import Results
 from shoal.runs.study import Trial
@@ -42,17 +43,17 @@ def no_smollm2(config: DrMasConfig) -> str | None:
     return lacking_pulled("smollm2") if config.smollm2_updates > 1 else "the quick size leaves SmolLM2 out"
 
 
-class Counted(Model):
+class Counted(ModelWrapper):
     """A model that counts how often each agent asks it."""
 
-    def __init__(self, inner: Model) -> None:
-        self.inner, self.calls = inner, Counter[str]()
-        self.spec, self.identity, self.evidence = inner.spec, inner.identity, inner.evidence
+    def __init__(self, model: Model) -> None:
+        super().__init__(model, "")
+        self.identity, self.calls = model.identity, Counter[str]()
 
     async def complete(self, request: Request) -> Completion:
         """What the model answers."""
         self.calls[request.agent] += 1
-        return await self.inner.complete(request)
+        return await self.model.complete(request)
 
 
 async def orchestrations(trial: Trial[DrMasConfig]) -> dict[str, float]:
