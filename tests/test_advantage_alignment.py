@@ -18,6 +18,7 @@ from shoal.posttrain.problems.bargaining import (
     TrustAndSplit,
     fixed,
 )
+from shoal.posttrain.problems.recurrent_bargaining import RecurrentDilemma, always, chance_after, remembered
 
 KEY = jax.random.key(0)
 
@@ -89,6 +90,32 @@ def test_split_has_equal_totals_and_a_kind_that_differs() -> None:
     _, seen = game.play(KEY, jax.random.split(KEY, 64), (policy, policy), game.begin(64))
     assert set(np.unique(seen.reward)) == {60.0, 105.0}, "half of 10+1+1 or 10+1+10 tens"
     np.testing.assert_allclose(seen.reward[0], seen.reward[1])
+
+
+def test_recurrent_players_begin_friendly_and_remember_their_own_games() -> None:
+    game = RecurrentDilemma(width=4)
+    player = game.fresh(KEY)
+    for rounds in ((), (1,), (2, 4)):
+        assert chance_after(player, rounds) == pytest.approx(0.8, abs=1e-6)
+        assert chance_after(always(player, True), rounds) > 0.999 > 0.001 > chance_after(always(player, False), rounds)
+    keen = player._replace(head=jnp.ones(4))
+    memory, seen = game.play(KEY, KEY[None], (keen, player), game.begin(3))
+    assert set(np.unique(memory.seen)) <= {1, 2, 3, 4} and seen.reward.shape == (2, 3)
+    own = remembered(keen, jnp.zeros((3, 4)), jnp.zeros(3, jnp.int32))
+    np.testing.assert_allclose(memory.hidden[0], own, atol=1e-6)
+    seats = [remembered(keen, memory.hidden[i], memory.seen[i]) for i in range(2)]
+    after, _ = game.play(KEY, KEY[None], (keen, keen), memory)
+    np.testing.assert_allclose(after.hidden, jnp.stack(seats), atol=1e-6)
+    assert chance_after(keen, (1, 1)) != chance_after(keen, (2, 1)), "what was two rounds ago can matter"
+
+
+@pytest.mark.slow
+def test_recurrent_players_learn_by_the_same_training() -> None:
+    game, settings = RecurrentDilemma(width=4), Settings(updates=12, games=16, group=16, rate=0.05, pool=3)
+    learn = jax.jit(jax.vmap(lambda key: train(game, settings, NAIVE, key)[0]))
+    players = learn(jax.random.split(KEY, 2))
+    chance = jax.vmap(lambda player: chance_after(player, (1,)))(players)
+    assert (chance < 0.6).all() and chance[0] != chance[1]
 
 
 @pytest.mark.slow

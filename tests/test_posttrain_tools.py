@@ -32,16 +32,16 @@ def test_the_calculator_gives_the_value_of_an_expression(expression: str, value:
 
 
 @pytest.mark.parametrize("expression", ["", "1+", "2**9999", "__import__('os')", "1/0", "a+1", "True", "(" * 300])
-def test_what_is_no_expression_is_an_error_and_nothing_else(expression: str) -> None:
-    call = called(f"so [calculator: {expression}]", [CALCULATOR])
+async def test_what_is_no_expression_is_an_error_and_nothing_else(expression: str) -> None:
+    call = await called(f"so [calculator: {expression}]", [CALCULATOR])
     assert call is None or (call.failed and call.result.startswith("error: "))
 
 
-def test_only_a_call_of_a_known_tool_at_the_end_counts() -> None:
-    assert called("3*4 is [calculator: 3*4]", [CALCULATOR]) == ToolCall("calculator", "3*4", "12")
-    assert called("[calculator: 3*4]", [CALCULATOR]).inserted == " = 12\n"  # type: ignore[union-attr]
+async def test_only_a_call_of_a_known_tool_at_the_end_counts() -> None:
+    assert await called("3*4 is [calculator: 3*4]", [CALCULATOR]) == ToolCall("calculator", "3*4", "12")
+    assert (await called("[calculator: 3*4]", [CALCULATOR])).inserted == " = 12\n"  # type: ignore[union-attr]
     for text in ("[calculator: 3*4] = 12\n", "[abacus: 3*4]", "3]", ""):
-        assert called(text, [CALCULATOR]) is None
+        assert await called(text, [CALCULATOR]) is None
     with pytest.raises(UnknownName, match="tool"):
         find_tools(["calculater"])
 

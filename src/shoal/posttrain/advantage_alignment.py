@@ -12,10 +12,10 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:  # whoever lists methods or rules of credit reads this module, and need not wait for JAX
-    from jaxtyping import Array, Float, Int, PRNGKeyArray
+    from jaxtyping import Array, Float, PRNGKeyArray
 
 
 class Credit(NamedTuple):
@@ -41,8 +41,8 @@ Parameters = Any
 """A policy's parameters, a pytree."""
 Pair = tuple[Parameters, Parameters]
 
-Seen: TypeAlias = "Int[Array, 'players games']"
-"""What each player carries from round to round, as a number."""
+Carried = Any
+"""What each player carries from round to round, a pytree of arrays [2, games, ...]: what it saw, what it remembers."""
 
 
 class Round(NamedTuple):
@@ -74,14 +74,14 @@ class Game(ABC):
     def fresh(self, key: PRNGKeyArray) -> Parameters:
         """A policy before training."""
 
-    def begin(self, games: int) -> Seen:
-        """0 for everybody: nothing is seen before the first round."""
+    def begin(self, games: int) -> Carried:
+        """Before the first round: 0 for everybody, nothing was seen."""
         import jax.numpy as jnp
 
         return jnp.zeros((2, games), jnp.int32)
 
     @abstractmethod
-    def play(self, key: PRNGKeyArray, deal: PRNGKeyArray, pair: Pair, state: Seen) -> tuple[Seen, Round]:
+    def play(self, key: PRNGKeyArray, deal: PRNGKeyArray, pair: Pair, state: Carried) -> tuple[Carried, Round]:
         """One round of all games between two policies.
 
         Args:
@@ -167,7 +167,7 @@ def match(
     state = game.begin(games)
     deals = jax.random.split(deal_key, max(1, games // max(1, group)))
 
-    def step(state: Seen, xs: tuple[Array, Array]) -> tuple[Seen, Round]:
+    def step(state: Carried, xs: tuple[Array, Array]) -> tuple[Carried, Round]:
         t, act_key = xs
         return game.play(act_key, jax.vmap(lambda k: jax.random.fold_in(k, t))(deals), (first, second), state)
 

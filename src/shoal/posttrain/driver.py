@@ -22,9 +22,7 @@ from shoal.posttrain.rollouts import Rollout, roll_out
 from shoal.posttrain.training import CHECKPOINT, Figures, Training, TrainingMethod
 from shoal.runs.seeds import derive
 from shoal.stats import Estimate, mean, paired_difference
-from shoal.tasks.catalogue import open_task
 from shoal.tasks.problem import Problem, Task
-from shoal.teams.catalogue import open_team
 from shoal.traces import TraceWriter
 
 HELD_OUT = 100
@@ -167,10 +165,10 @@ def prepare(
         InputError, UnknownName: something does not fit.
     """
     need_packages(model)
-    plan = open_team(team)
     chosen = find_method(method)(**(settings or {})) if isinstance(method, str) else method
     chosen.check()
-    source, tested = _split(open_task(task), held_out, seed)
+    plan, problems = chosen.opened(team, task)
+    source, tested = _split(problems, held_out, seed)
     network, tokenizer = open_base(model, seed)
     names = list(trained) or [agent.name for agent in plan.agents]
     policies = _policies(names, network, tokenizer, lora, shared, seed)

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 from shoal.errors import InputError
 from shoal.posttrain.advantages import MODES, Mode, agent_advantages
 from shoal.posttrain.credit import CREDIT, Outcome
-from shoal.posttrain.losses import Average, Ratio
+from shoal.posttrain.losses import Average, Ratio, clipped
 from shoal.posttrain.policies import Policy
 from shoal.posttrain.rollouts import Rollout, StepOutcomes, Turn, standing_answers
 from shoal.posttrain.training import TrainingMethod
@@ -140,6 +140,10 @@ class Method(TrainingMethod):
     def weights(self, batch: Batch) -> Floats:
         """How often each call counts in the loss."""
         return np.ones(len(batch.turns))
+
+    def objective(self, new: Any, old: Any, log_ratio: Any, advantage: Any) -> Any:
+        """Loss of each token [rows, tokens] from log-probabilities now and when written, and their (limited) ratio."""
+        return clipped(log_ratio, advantage, self.settings.clip, self.settings.clip_high)
 
     def after(self, batch: Batch, rng: np.random.Generator) -> dict[str, float]:
         """Called after the policies' step; trains what is the method's own and returns figures."""

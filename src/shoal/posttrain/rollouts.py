@@ -14,7 +14,8 @@ from dataclasses import dataclass, field, replace
 from shoal.errors import InputError
 from shoal.models.causal.model import CausalModel
 from shoal.models.causal.writing import Prompt, Written
-from shoal.models.interface import Completion, Model, Request
+from shoal.models.interface import ChatMessage, Completion, Model, Request
+from shoal.models.tools import ANYTHING
 from shoal.posttrain.policies import Policy
 from shoal.runs.budget import Budget, Limits
 from shoal.runs.seeds import derive
@@ -45,6 +46,7 @@ class Turn:
         ended: False if the reply was cut at its longest length.
         text: the reply in words.
         given: by token, whether a tool gave it, so that nothing is learned from it; empty where no tool was called.
+        tools: names of the tools that it could call.
     """
 
     role: str
@@ -56,6 +58,7 @@ class Turn:
     ended: bool
     text: str
     given: list[bool] = field(default_factory=list)
+    tools: list[str] = field(default_factory=list)
 
     @property
     def written(self) -> int:
@@ -150,6 +153,10 @@ class Seat(Model):
         """Exactly."""
         return self.engine.count_tokens(text)
 
+    def count_prompt(self, messages: Sequence[ChatMessage]) -> int:
+        """Exactly."""
+        return self.engine.count_prompt(messages)
+
     async def complete(self, request: Request) -> Completion:
         """Answer and note it."""
         completion, turn = await self.write(request)
@@ -162,6 +169,7 @@ class Seat(Model):
         turn = Turn(
             self.engine.policy.role, request.agent, list(prompt.ids), list(written.tokens), list(written.logprobs),
             request.temperature, written.ended, completion.text, list(written.given),
+            [tool.name for tool in request.tools if tool.name != ANYTHING],
         )  # fmt: skip
         return completion, turn
 

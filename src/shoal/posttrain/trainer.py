@@ -14,10 +14,10 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from shoal.posttrain.losses import averaged, clipped, kl_estimate, log_ratios
+from shoal.posttrain.losses import averaged, kl_estimate, log_ratios
 from shoal.posttrain.method import Batch, Method
 from shoal.posttrain.policies import Policy
-from shoal.posttrain.rollouts import Rollout, roll_out
+from shoal.posttrain.rollouts import Rollout, Seating, roll_out
 from shoal.posttrain.training import CHECKPOINT, METRICS, Figures, LossNotFinite, Training
 from shoal.runs.seeds import derive
 from shoal.tasks.problem import Problem
@@ -82,8 +82,12 @@ class Trainer(Training):
         return roll_out(
             self.team, self.agents, problems, self.policies, group=s.group,
             seed=derive(self.seed, "rollouts", self.updates), temperature=s.temperature, max_tokens=s.max_tokens,
-            frozen=self.frozen, reward=self.reward, trace=self.trace,
+            frozen=self.frozen, reward=self.reward, trace=self.trace, seating=self.seating(problems),
         )  # fmt: skip
+
+    def seating(self, problems: Sequence[Problem]) -> Seating | None:
+        """Other seats for the trained agents than ordinary ones, in this update."""
+        return None
 
     def batch(self, rollouts: Sequence[Rollout]) -> Batch:
         """Calls of all rollouts with their rewards."""
@@ -161,19 +165,20 @@ class Trainer(Training):
         one = _padded([np.broadcast_to(a, len(t.tokens)) for a, t in zip(_cut(gain, turns), turns, strict=True)], width)
         one = one.to(new)
         off = log_ratios(new, old, mask, s.ratio)
-        each = clipped(off, one, s.clip, s.clip_high) - s.entropy * entropy
+        each = self.method.objective(new, old, off, one) - s.entropy * entropy
         distance = torch.zeros_like(new)
         if s.kl > 0:
             base, _, _ = policy.logprobs(prompts, replies, heat, reference=True)
             distance = kl_estimate(new, base)
             each = each + s.kl * distance
-        each = each * torch.as_tensor(weight).to(new)[:, None]
+        counted = torch.as_tensor(weight).to(new)[:, None]
+        each = each * counted
         outside = ((off.exp() < 1 - s.clip) | (off.exp() > 1 + s.clip_high)) & mask
         count = max(1.0, divisor if s.average == "token" else float(mask.sum()))
         figures = {
-            "entropy": float((entropy * mask).sum().detach()) / count,
-            "kl": float((distance * mask).sum().detach()) / count,
-            "clipped": float(outside.sum()) / count,
+            "entropy": float((entropy * mask * counted).sum().detach()) / count,
+            "kl": float((distance * mask * counted).sum().detach()) / count,
+            "clipped": float((outside * counted).sum()) / count,
         }
         return averaged(each, mask, s.average, divisor), figures
 

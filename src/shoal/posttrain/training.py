@@ -12,7 +12,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from shoal.errors import InputError, ShoalError
 from shoal.models.interface import Model
@@ -24,6 +24,9 @@ from shoal.tasks.problem import Task
 from shoal.teams.agent import Agent
 from shoal.teams.outcome import Team
 from shoal.traces import TraceWriter
+
+if TYPE_CHECKING:
+    from shoal.teams.catalogue import TeamPlan
 
 CHECKPOINT = "checkpoint"
 """Folder of a training's latest checkpoint, inside its own."""
@@ -56,6 +59,13 @@ class TrainingMethod(ABC):
     @abstractmethod
     def training(self, *parts: Any) -> Training:
         """A training of this method; ``parts`` are team, agents, policies, task, seed and model of frozen agents."""
+
+    def opened(self, team: str, task: str) -> tuple[TeamPlan, Task]:
+        """The team and the task that specs name; a method for other teams or tasks than the usual ones knows them."""
+        from shoal.tasks.catalogue import open_task
+        from shoal.teams.catalogue import open_team
+
+        return open_team(team), open_task(task)
 
     def check(self) -> None:
         """Refuse settings of which nothing can be learned, with InputError, before anything is written."""

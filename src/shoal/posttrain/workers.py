@@ -204,8 +204,8 @@ def decoupled(trainer: Trainer, store: RolloutStore, shards: int) -> DecoupledTr
 
 
 def with_rollouts(training: Training) -> Trainer:
-    """The training, which workers can roll out for. Raises InputError if its method learns from data."""
-    if not isinstance(training, Trainer):
+    """The training, which workers can roll out for. Raises InputError if its method learns from data or its past."""
+    if type(training) is not Trainer:
         mend = f"{training.method.name} has no rollouts for others to make; leave it out."
         raise InputError("--workers", training.method.name, mend)
     return training

@@ -4,13 +4,31 @@ What is here: the credit, the leave-one-out baseline, the pool of past policies 
 policies and all seeds in one program: the iterated dilemma, Split without talk, and Trust-and-Split with a channel of
 three symbols. Trainers beside the method: own reward (naive), sum of rewards, the weight of the past dealt to other
 games, no pool, no group baseline of its own (the whole batch is one group). Fixed opponents are strategies written
-down.
+down. The dilemma is played by recurrent networks too, and in words by language models, which ``train-team
+advantage-alignment`` trains: a tiny transformer over characters (0.02 M parameters, whole network) and SmolLM2-135M
+(adapters of rank 8 on its last ten layers).
 
-Departures: tables of 5 to a few hundred numbers instead of language models with adapters; REINFORCE with Adam at the
-page's own settings (batch 128, rate 0.03, friendly start 0.8 in the dilemma, entropy 0.01). A round of Trust-and-
-Split is word, then claim, in one step, as the method merges them. Strength 1 in the dilemma (the paper's 0.5 is an
-arm: the page found only partial cooperation), 2 in Trust-and-Split, 1 in Split. Language-model players are left to
-``shoal train-team``-like training on a GPU.
+Departures: tables of 5 to a few hundred numbers, and models of 0.02 to 135 M parameters instead of 7 B; REINFORCE with
+Adam at the page's own settings (batch 128, rate 0.03, friendly start 0.8 in the dilemma, entropy 0.01). A round of
+Trust-and-Split is word, then claim, in one step, as the method merges them. Strength 1 in the dilemma (the paper's 0.5
+is an arm: the page found only partial cooperation), 2 in Trust-and-Split, 1 in Split.
+
+Recurrent players: friendly by construction, the output being its bias at first. Settings were chosen on keys of no
+study (5000 to 5007): strength 1 let 2 of 8 players of width 8 fall into defection (7 of 8 of width 16), strength 2
+none, so 2 is the default, from within the page's range, and strength 1 an arm. Language models got it from there.
+
+Language models: replies are one token, held to A and B, with the log-probabilities of that choice. 64 games of ten
+rounds make a group. Prompts tell rules, goal and the last round, so that a player is five chances, and payoffs are
+computed from them exactly. The friendly start is made: tiny transformers imitate an answer of A with chance 0.8 in
+every state, and besides answer questions on who did what in the last round (one that could not tell ended as a
+cooperator without condition); SmolLM2 takes at most 30 steps towards that chance on its adapter, which also make the
+form of the answer known. Rates and numbers of updates were chosen on seeds 5000 to 5003 (tiny: at 3e-4 the opening
+move, which shares features with what answers a defection, falls with it in some and comes back later; at 1e-3 all is
+lost) and on one run of SmolLM2, made friendly at twice the rate, which ended in tit for tat. The recorded ones, and
+some tiny ones, end in cooperation without condition: where nobody defects any more, the past policies included, nothing
+is left from which an answer to it could be learned. Nothing holds down tokens that are not allowed, so free replies
+drift away from the two letters (``outside the choices``): tiny players play only where they are held to them. In a
+pilot with free replies the same drift stopped the learning, an unreadable reply being as good as a defection.
 """
 
 from __future__ import annotations
@@ -21,6 +39,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from pydantic import Field
 
+from shoal.models.causal.network import lacking_packages
+from shoal.models.causal.pulled import lacking_pulled
 from shoal.runs.checks import Checks, all_of
 from shoal.runs.mechanism import flows
 from shoal.runs.results import Results
@@ -35,9 +55,20 @@ ALIGNED, HALF, NAIVE, SUM, SHUFFLED, ALONE = (
     "weights shuffled across games", "Advantage Alignment, no pool",
 )  # fmt: skip
 ARMS = (ALIGNED, HALF, NAIVE, SUM, SHUFFLED, ALONE)
+WEAK = "Advantage Alignment, beta 1"
+"""What the tables learn with, where the default is 2."""
+RECURRENT = (ALIGNED, WEAK, NAIVE, SUM, SHUFFLED)
+TINY = (ALIGNED, NAIVE, SUM, SHUFFLED)
+SMOLLM2 = (ALIGNED, NAIVE)
+PLAYERS = ("recurrent", "tiny", "smollm2")
+"""Experiments with other players than tables."""
 TALK, MUTED = "Advantage Alignment", "Advantage Alignment, muted"
 NAIVE_TALK, SUM_TALK = "naive", "sum of rewards"
 STATES = (", start", " after CC", " after CD", " after DC", " after DD")
+ROUNDS = 10
+"""Of a dilemma."""
+PAID = ("self-play", "against always defect", "against always cooperate")
+"""Payoffs in a round of players other than tables."""
 GREEDY = 55.0
 """Joint payoff of a round of Trust-and-Split in which both claim all ten coins."""
 
@@ -59,6 +90,16 @@ class AlignmentConfig(StudyConfig):
     talk_discount: float = Field(0.96, ge=0, le=1, description="g in Trust-and-Split")
     group: int = Field(8, ge=1, le=1024, description="Games of a group in the splits")
     evaluation: int = Field(512, ge=16, le=1_000_000, description="Games of each evaluation")
+    recurrent_updates: int = Field(2000, ge=10, le=1_000_000, description="Updates of recurrent players")
+    recurrent_rate: float = Field(0.003, gt=0, le=1, description="Their learning rate")
+    width: int = Field(8, ge=1, le=1024, description="Of their hidden state")
+    language_strength: float = Field(2.0, ge=0, le=100, description="beta of recurrent players and language models")
+    language_games: int = Field(64, ge=4, le=4096, description="Games of language models in one update")
+    tiny_lessons: int = Field(5, ge=0, le=100, description="Most lessons of the tiny transformer before training")
+    tiny_updates: int = Field(200, ge=2, le=100_000, description="Its updates")
+    tiny_rate: float = Field(3e-4, gt=0, le=1, description="Its learning rate")
+    smollm2_updates: int = Field(40, ge=0, le=100_000, description="Updates of SmolLM2; 0 leaves it out")
+    smollm2_rate: float = Field(1e-3, gt=0, le=1, description="Its learning rate")
 
 
 def dilemma(trial: Trial[AlignmentConfig]) -> dict[str, list[dict[str, float]]]:
@@ -104,6 +145,120 @@ def dilemma(trial: Trial[AlignmentConfig]) -> dict[str, list[dict[str, float]]]:
             for s in range(len(trial.seeds))
         ]  # fmt: skip
     return found
+
+
+def recurrent(trial: Trial[AlignmentConfig]) -> dict[str, list[dict[str, float]]]:
+    """Recurrent players in the dilemma, all trainers and seeds in one program."""
+    import jax
+
+    from shoal.posttrain.advantage_alignment import Settings, payoffs, train
+    from shoal.posttrain.problems.recurrent_bargaining import RecurrentDilemma, always, chance_after
+
+    c = trial.config
+    game = RecurrentDilemma(c.width)
+    settings = Settings(
+        discount=c.discount, weight_discount=c.discount, group=c.games, games=c.games, updates=c.recurrent_updates,
+        rate=c.recurrent_rate, entropy=c.entropy,
+    )  # fmt: skip
+
+    def learn(credit: Any, key: Any, eval_key: Any) -> dict[str, Any]:
+        own, _ = train(game, settings, credit, key)
+        rivals = (own, always(own, False), always(own, True))
+        after = {" after three CC": (1, 1, 1), " after CC, CC, CD": (1, 1, 2), ", start": ()}
+        return {
+            **{what: payoffs(game, own, r, c.evaluation, eval_key)[0] for what, r in zip(PAID, rivals, strict=True)},
+            **{f"P(C){when}": chance_after(own, rounds) for when, rounds in after.items()},
+        }
+
+    arms = _stacked([_credit(name, 1.0 if name == WEAK else c.language_strength) for name in RECURRENT])
+    every = jax.jit(jax.vmap(jax.vmap(learn, (None, 0, 0)), (0, None, None)))
+    found = {k: np.asarray(x) for k, x in every(arms, _keys(trial, "training"), _keys(trial, "evaluation")).items()}
+    return {
+        name: [{what: float(x[a, s]) for what, x in found.items()} for s in range(len(trial.seeds))]
+        for a, name in enumerate(RECURRENT)
+    }
+
+
+def tiny(trial: Trial[AlignmentConfig]) -> dict[str, dict[str, Any]]:
+    """A tiny transformer that plays the dilemma in words; every trainer begins with the same friendly one."""
+    from shoal.posttrain.policies import make_policies
+    from shoal.posttrain.problems.friendly_players import friendly_tiny, reads
+
+    c = one_core(trial)
+    network, tokenizer = friendly_tiny(trial.derive("friendly"), lessons=c.tiny_lessons)
+    player = make_policies(["player"], network, tokenizer)["player"]
+    found = _language(trial, player, TINY, c.tiny_updates, c.tiny_rate)
+    return {name: {**row, "reads the last round": reads(network, tokenizer)} for name, row in found.items()}
+
+
+def smollm2(trial: Trial[AlignmentConfig]) -> dict[str, dict[str, Any]]:
+    """SmolLM2 with adapters on its last ten layers, made friendly first; every trainer begins there."""
+    from shoal.models.causal.network import load_base
+    from shoal.posttrain.policies import Lora, make_policies
+    from shoal.posttrain.problems.friendly_players import LAYERS, befriend, chosen
+
+    c, (network, tokenizer) = one_core(trial), load_base("local:smollm2")
+    player = chosen(make_policies(["player"], network, tokenizer, Lora(targets=LAYERS), trial.seed)["player"])
+    befriend(player)
+    return _language(trial, player, SMOLLM2, c.smollm2_updates, c.smollm2_rate)
+
+
+def one_core(trial: Trial[AlignmentConfig]) -> AlignmentConfig:
+    """The config, after torch was told to leave other cores to other trials."""
+    import torch
+
+    torch.set_num_threads(1)
+    return trial.config
+
+
+def _language(
+    trial: Trial[AlignmentConfig], player: Any, variants: tuple[str, ...], updates: int, rate: float
+) -> dict[str, dict[str, Any]]:
+    """A language model after training with each trainer, from the same parameters, and what it is then."""
+    import torch
+
+    from shoal.posttrain.aligned_players import AdvantageAlignment
+    from shoal.posttrain.problems.friendly_players import chances, chosen
+    from shoal.posttrain.problems.repeated_games import Dilemma, open_players
+
+    c, plan, found = trial.config, open_players("players"), dict[str, dict[str, Any]]()
+    friendly = [tensor.detach().clone() for tensor in player.parameters()]
+    for variant in variants:
+        with torch.no_grad():
+            for tensor, value in zip(player.parameters(), friendly, strict=True):
+                tensor.copy_(value)
+        credit = _credit(variant, c.language_strength)
+        method = AdvantageAlignment(
+            trainer="sum" if credit.other else "aligned", strength=credit.strength, shuffled=credit.shuffled > 0,
+            pool=credit.pool, group=c.language_games, learning_rate=rate, entropy=c.entropy, discount=c.discount,
+            weight_discount=c.discount, piece=512,
+        )  # fmt: skip
+        before = chances(chosen(player))
+        seats = {agent.name: player for agent in plan.agents}
+        trainer = method.training(plan.run, plan.agents, seats, Dilemma(), trial.derive("training") % 2**31, None)
+        trainer.train(updates)
+        found[variant] = {
+            **_standing(chances(chosen(player))), "P(C) before": float(before.mean()),
+            "outside the choices": trainer.history[-1]["outside"],
+            "course": [row["reward"] for row in trainer.history],
+        }  # fmt: skip
+    return found
+
+
+def _standing(chance: Any) -> dict[str, float]:
+    """What a player earns in the dilemma with these chances to cooperate, and the chances."""
+    from shoal.posttrain.problems.friendly_players import expected_points
+
+    rivals = (chance, [0.0] * len(STATES), [1.0] * len(STATES))
+    return {
+        **{what: expected_points(chance, other, ROUNDS)[0] for what, other in zip(PAID, rivals, strict=True)},
+        **{f"P(C){when}": float(p) for when, p in zip(STATES, chance, strict=True)},
+    }
+
+
+def no_smollm2(config: AlignmentConfig) -> str | None:
+    """Why SmolLM2 is not trained, if it is not."""
+    return lacking_pulled("smollm2") if config.smollm2_updates else "the quick size leaves SmolLM2 out"
 
 
 def splits(trial: Trial[AlignmentConfig]) -> dict[str, list[dict[str, Any]]]:
@@ -193,11 +348,11 @@ def _value(experiment: str, variant: str, metric: str, **region: float) -> Check
     return checks
 
 
-def _every(metric: str, **region: float) -> Checks:
+def _every(metric: str, experiment: str = "dilemma", **region: float) -> Checks:
     """Holds in every seed of the method."""
 
     def checks(results: Results) -> list[Check]:
-        found = results.values("dilemma", ALIGNED, metric)
+        found = results.values(experiment, ALIGNED, metric)
         if not found.size:
             return []
         worst = float(found.min() if "above" in region else found.max())
@@ -228,6 +383,10 @@ def plots(results: Results) -> dict[str, Figure]:
             axes, ("self-play", "against always defect", "P(C) after CC", "P(C) after CD"), strict=True
         ):
             bars(ax, results, "dilemma", metric)
+    for name in filter(results.has, PLAYERS):
+        figures[name], axes = new_figure(3)
+        for ax, metric in zip(axes, PAID, strict=True):
+            bars(ax, results, name, metric)
     found = [e for e in ("talk", "split") if results.has(e)]
     if found:
         figures["splits"], axes = new_figure(len(found))
@@ -241,11 +400,36 @@ def plots(results: Results) -> dict[str, Figure]:
     return figures
 
 
+def _claims(experiment: str, who: str, shuffled: bool = True) -> tuple[Claim, ...]:
+    """Claims 1 to 3 of the page on other players than tables."""
+    own = [
+        Claim(f"{experiment}-naive", f"{who}: trained on own reward they end in defection (self-play below 1.3)",
+              experiment, _value(experiment, NAIVE, "self-play", below=1.3)),
+        Claim(f"{experiment}-aligned", f"{who}: Advantage Alignment ends in cooperation (self-play above 2.3)",
+              experiment, _value(experiment, ALIGNED, "self-play", above=2.3)),
+        Claim(f"{experiment}-firm", f"{who}: it gets more than 0.8 from one who always defects", experiment,
+              _value(experiment, ALIGNED, "against always defect", above=0.8)),
+    ]  # fmt: skip
+    if shuffled:
+        own += [
+            Claim(f"{experiment}-sum", f"{who}: the sum of rewards gets less than 0.3 there", experiment,
+                  _value(experiment, SUM, "against always defect", below=0.3)),
+            Claim(f"{experiment}-shuffled", f"{who}: with the weights of the past shuffled they end in defection "
+                  "(below 1.3)", experiment, _value(experiment, SHUFFLED, "self-play", below=1.3)),
+        ]  # fmt: skip
+    return tuple(own)
+
+
 # fmt: off
 EXPERIMENTS = (
     Experiment("dilemma", dilemma, ARMS, Evidence.TRAINED, vectorised=True, joint=True),
     Experiment("talk", splits, (TALK, MUTED, NAIVE_TALK, SUM_TALK), Evidence.TRAINED, vectorised=True, joint=True),
     Experiment("split", splits, (TALK, NAIVE_TALK, SUM_TALK), Evidence.TRAINED, vectorised=True, joint=True),
+    Experiment("recurrent", recurrent, RECURRENT, Evidence.TRAINED, vectorised=True, joint=True),
+    Experiment("tiny", tiny, TINY, Evidence.TRAINED, {"quick": 1, "standard": 5, "full": 10}, joint=True,
+               skip=lambda config: lacking_packages()),
+    Experiment("smollm2", smollm2, SMOLLM2, Evidence.TRAINED, {"quick": 1, "standard": 3, "full": 10}, joint=True,
+               skip=no_smollm2),
 )
 CLAIMS = (
     Claim("1-naive", "Dilemma: trained on its own reward it ends in defection (self-play below 1.3)",
@@ -273,6 +457,15 @@ CLAIMS = (
                  _value("dilemma", ALIGNED, "share of the newcomer's", above=0.9))),
     Claim("6-pool", "The pool matters: self-play is higher with it", "dilemma",
           _more("dilemma", ALIGNED, ALONE, "self-play"), "Ours; the paper trains with it throughout."),
+    *_claims("recurrent", "Dilemma, recurrent players"),
+    *_claims("tiny", "Dilemma in words, tiny transformers"),
+    Claim("tiny-policy", "Tiny transformers, every seed: cooperation after CC (above 0.8), none after being exploited "
+          "(below 0.2)", "tiny",
+          all_of(_every("P(C) after CC", "tiny", above=0.8), _every("P(C) after CD", "tiny", below=0.2))),
+    *_claims("smollm2", "Dilemma in words, SmolLM2-135M", shuffled=False),
+    Claim("smollm2-policy", "SmolLM2, every seed: cooperation after CC (above 0.8), none after being exploited (below "
+          "0.2)", "smollm2",
+          all_of(_every("P(C) after CC", "smollm2", above=0.8), _every("P(C) after CD", "smollm2", below=0.2))),
 )
 # fmt: on
 
@@ -284,8 +477,9 @@ STUDY = Study(
     engine="posttrain",
     summary=(
         "One term in the policy gradient raises acts that are good for the other player when the past was good for "
-        "oneself. Tested with tables in the iterated dilemma, in Split and in Trust-and-Split with a channel, beside "
-        "training on own rewards and on their sum, with the ablations that must lose."
+        "oneself. Tested with tables in the iterated dilemma, in Split and in Trust-and-Split with a channel, and in "
+        "the dilemma with recurrent players, tiny transformers and SmolLM2, beside training on own rewards and on "
+        "their sum, with the ablations that must lose."
     ),
     mechanism=flows(
         "learner -> repeated game -> returns of both -(less the group's mean)-> advantages of both",
@@ -297,8 +491,19 @@ STUDY = Study(
     experiments=EXPERIMENTS,
     claims=CLAIMS,
     sizes={
-        "quick": {"updates": 100, "talk_updates": 50, "newcomer_updates": 50, "games": 32, "evaluation": 64},
-        "full": {"updates": 5000, "talk_updates": 20_000, "newcomer_updates": 3000},
+        "quick": {
+            "updates": 100,
+            "talk_updates": 50,
+            "newcomer_updates": 50,
+            "games": 32,
+            "evaluation": 64,
+            "recurrent_updates": 50,
+            "language_games": 16,
+            "tiny_lessons": 1,
+            "tiny_updates": 10,
+            "smollm2_updates": 0,
+        },
+        "full": {"updates": 5000, "talk_updates": 20_000, "newcomer_updates": 3000, "smollm2_updates": 200},
     },
     seeds={"quick": 2, "standard": 10, "full": 20},
     vocabulary=Vocabulary(

@@ -37,6 +37,7 @@ class Reply:
         event: id of the trace event, to be used as a parent of what is made from it.
         logprobs: per token, where asked for and offered.
         failed: kind of failure, or empty.
+        finish: why it ended, as the model says: "stop", "length" or another word.
     """
 
     agent: str
@@ -44,6 +45,7 @@ class Reply:
     event: str
     logprobs: tuple[TokenLogprob, ...] | None = None
     failed: str = ""
+    finish: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +141,7 @@ class Session:
         self._turns[agent.name] = turn + 1
         messages = self._chat(agent, prompt)
         longest = _first(max_tokens, agent.max_tokens, self.max_tokens)
-        prompt_tokens = sum(model.count_tokens(m["content"]) + 4 for m in messages)
+        prompt_tokens = model.count_prompt(messages)
         left = self.budget.tokens_left(agent.name)
         if left is not None:
             longest = max(1, min(longest, left - prompt_tokens))
@@ -176,11 +178,11 @@ class Session:
             for c in completion.calls
         ]  # fmt: skip
         event = self.trace.write("model.call", agent.name, payload, [*parents, *results], completion.usage)
-        return Reply(agent.name, completion.text, event, completion.logprobs)
+        return Reply(agent.name, completion.text, event, completion.logprobs, finish=completion.finish)
 
     def _chat(self, agent: Agent, prompt: str | Sequence[ChatMessage]) -> list[ChatMessage]:
         """Persona, tools, notices that wait for the agent, and the prompt."""
-        parts = [part for part in (agent.persona, directions(agent.tools) if agent.tools else "") if part]
+        parts = [part for part in (agent.persona, directions(agent.tools)) if part]
         messages: list[ChatMessage] = [{"role": "system", "content": "\n".join(parts)}] if parts else []
         messages += [{"role": "user", "content": notice} for notice in self.notices.pop(agent.name, ())]
         return [*messages, {"role": "user", "content": prompt}] if isinstance(prompt, str) else [*messages, *prompt]

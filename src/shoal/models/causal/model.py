@@ -14,8 +14,8 @@ from shoal.errors import InputError, ModelError
 from shoal.models.causal.network import context_of
 from shoal.models.causal.tokenizers import Tokenizer
 from shoal.models.causal.writing import Prompt, Written, write
-from shoal.models.interface import Completion, Model, Request, TokenLogprob
-from shoal.models.tools import Tool, ToolCall, asked, called
+from shoal.models.interface import ChatMessage, Completion, Model, Request, TokenLogprob
+from shoal.models.tools import EndOfReply, Tool, ToolCall, asked, called
 from shoal.runs.seeds import derive
 from shoal.stats import Evidence
 from shoal.traces import Usage
@@ -57,6 +57,10 @@ class CausalModel(Model):
         """Exactly."""
         return len(self.tokenizer.encode(text))
 
+    def count_prompt(self, messages: Sequence[ChatMessage]) -> int:
+        """Exactly."""
+        return len(self.tokenizer.encode_chat(messages))
+
     async def complete(self, request: Request) -> Completion:
         """Answer one request together with all that wait.
 
@@ -73,7 +77,13 @@ class CausalModel(Model):
         prompt = self._prompt(request)
         written = await self._queued(prompt)
         calls: list[ToolCall] = []
-        while request.tools and written.ended and (call := called(self._text(written), request.tools)) is not None:
+        while request.tools and written.ended:
+            try:
+                call = await called(self._text(written), request.tools)
+            except EndOfReply:
+                break
+            if call is None:
+                break
             calls.append(call)
             written = await self._continued(prompt, written, call, derive(request.seed, "tool", len(calls)))
         return prompt, written, self._completion(request, prompt, written, calls, time.perf_counter() - started)

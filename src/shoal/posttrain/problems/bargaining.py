@@ -10,16 +10,18 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, PRNGKeyArray
 
-from shoal.posttrain.advantage_alignment import Game, Pair, Parameters, Round, Seen
+from shoal.posttrain.advantage_alignment import Carried, Game, Pair, Parameters, Round
 
 COOPERATE, DEFECT = 0, 1
 PAYOFF = jnp.array([[3.0, 0.0], [5.0, 1.0]])
 """Own payoff by own and other act."""
+STATES = 5
+"""What a round of the dilemma can look like to a player: none yet, CC, CD, DC, DD (own act first)."""
 LEVELS = 11
 """Claims 0 to 10."""
 
 
-def _draw(key: PRNGKeyArray, logits: Array) -> tuple[Array, Array, Array]:
+def draw(key: PRNGKeyArray, logits: Array) -> tuple[Array, Array, Array]:
     """An act for each row of logits, its log-probability, and the entropy."""
     logp = jax.nn.log_softmax(logits)
     act = jax.random.categorical(key, logits)
@@ -45,12 +47,12 @@ class Dilemma(Game):
 
     def fresh(self, key: PRNGKeyArray) -> Parameters:
         """Logits to cooperate in each state."""
-        return jnp.full((5,), jnp.log(self.friendly / (1 - self.friendly)))
+        return jnp.full((STATES,), jnp.log(self.friendly / (1 - self.friendly)))
 
-    def play(self, key: PRNGKeyArray, deal: PRNGKeyArray, pair: Pair, state: Seen) -> tuple[Seen, Round]:
+    def play(self, key: PRNGKeyArray, deal: PRNGKeyArray, pair: Pair, state: Carried) -> tuple[Carried, Round]:
         """Both act at once."""
         logits = jnp.stack([p[state[i]] for i, p in enumerate(pair)])
-        act, logp, entropy = _draw(key, jnp.stack([logits, jnp.zeros_like(logits)], -1))
+        act, logp, entropy = draw(key, jnp.stack([logits, jnp.zeros_like(logits)], -1))
         other = act[::-1]
         return 1 + 2 * act + other, Round(PAYOFF[act, other], logp, entropy)
 
@@ -91,7 +93,7 @@ class TrustAndSplit(Game):
             "claim": near + 0.1 * jax.random.normal(claim_key, (3, self.symbols, 2, LEVELS)),
         }
 
-    def play(self, key: PRNGKeyArray, deal: PRNGKeyArray, pair: Pair, state: Seen) -> tuple[Seen, Round]:
+    def play(self, key: PRNGKeyArray, deal: PRNGKeyArray, pair: Pair, state: Carried) -> tuple[Carried, Round]:
         """Hands, words, claims."""
         games = state.shape[1]
         groups = deal.shape[0]
@@ -102,10 +104,10 @@ class TrustAndSplit(Game):
         hands = jnp.stack([own, theirs])
         say_key, claim_key = jax.random.split(key)
         words = jnp.stack([p["say"][hands[i]] for i, p in enumerate(pair)])
-        said, say_logp, say_entropy = _draw(say_key, words)
+        said, say_logp, say_entropy = draw(say_key, words)
         heard = jnp.zeros_like(said) if self.muted else said[::-1]
         logits = jnp.stack([p["claim"][hands[i], heard[i], state[i]] for i, p in enumerate(pair)])
-        claim, claim_logp, claim_entropy = _draw(claim_key, logits)
+        claim, claim_logp, claim_entropy = draw(claim_key, logits)
         upper = (hands - hands[::-1]) % 3 == 1
         reward = _shares(claim) * jnp.where(upper, 10.0, 1.0)
         greedy = (claim[::-1] > 5).astype(jnp.int32)
@@ -129,7 +131,7 @@ class Split(Game):
         """Near uniform: own value, other's value, greed seen, claim."""
         return 0.1 * jax.random.normal(key, (2, 2, 2, 3))
 
-    def play(self, key: PRNGKeyArray, deal: PRNGKeyArray, pair: Pair, state: Seen) -> tuple[Seen, Round]:
+    def play(self, key: PRNGKeyArray, deal: PRNGKeyArray, pair: Pair, state: Carried) -> tuple[Carried, Round]:
         """Values are dealt, both claim at once."""
         games, groups = state.shape[1], deal.shape[0]
 
@@ -144,7 +146,7 @@ class Split(Game):
         own = jnp.moveaxis(value, -1, 0)
         other = own[::-1]
         logits = jnp.stack([p[own[i], other[i], state[i][:, None]] for i, p in enumerate(pair)])
-        act, logp, entropy = _draw(key, logits)
+        act, logp, entropy = draw(key, logits)
         claim = 5.0 * act
         reward = (_shares(claim) * jnp.where(own == 1, 10.0, 1.0)).sum(-1)
         greed = ((claim[::-1] == 10) & (other == 0) & (own == 1)).any(-1)
