@@ -34,9 +34,13 @@ in one update), so updates have 128 problems, 4 rollouts of each, and a rate tha
 then went from .709 to .751, .777 and .788 in 18, 36 and 54 updates on seed 1001. Four of the study's five seeds were
 then seen with 24 updates, in a run that was stopped before its end: .016 [-.034, .067] with ``step``, -.003 [-.053,
 .047] with the shared reward. So 54 updates were chosen, and all draws of this experiment were made anew (other bases,
-problems and rollouts than those seen). Bases that had imitated careless verdicts, or verdicts on right answers nine
-times in ten, were tried and dropped: they cannot tell right from wrong, and learn to give one verdict always. So was a
-task of four digits, whose few problems are learned by heart.
+problems and rollouts than those seen). That setting has two records, the same but for sums that differ in their last
+digits, and so by bases and trainings that drift apart: own credit raised the team by .017 [-.0001, .035] in the first
+and .034 [.005, .063] in the second. The verdict is the second's; both are in the documentation.
+
+Bases that had imitated careless verdicts, or verdicts on right answers nine times in ten, were tried and dropped: they
+cannot tell right from wrong, and learn to give one verdict always. So was a task of four digits, whose few problems are
+learned by heart.
 """
 
 from __future__ import annotations
