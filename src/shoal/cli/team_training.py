@@ -182,7 +182,7 @@ def train_tiny(
     to: Annotated[Path | None, typer.Option("--to", help="Folder to keep it in, instead of the models' own.")] = None,
     json: JsonOption = False,
 ) -> int:
-    """Train a tiny transformer (0.1 to 0.3 M parameters) of one skill from scratch: minutes on a processor."""
+    """Train a tiny transformer (about 0.1 M parameters) of one skill from scratch: minutes on a processor."""
     from shoal.errors import UnknownName
     from shoal.models.causal.skills import PREFIX, SKILLS, tiny_folder
     from shoal.posttrain.tiny import pretrain_and_save
