@@ -22,6 +22,8 @@ SPECS = [
     "copy:digits=5",
     "lookup:entries=20",
     "lookup-private:agents=5,entries=3,hops=2",
+    "facts:hops=1,entries=2",
+    "facts:bases=50",
     "lookup-private:agents=12,entries=12,hops=2",
     "lookup-private:agents=2,entries=1,hops=2",
     "arithmetic:digits=1,steps=1,times=false",
@@ -40,8 +42,8 @@ SPECS = [
     "ranking:people=2",
 ]
 EXPECTED = {
-    "arithmetic", "boolean", "choose", "copy", "counting", "lookup", "lookup-private", "multiple-choice", "ranking",
-    "sorting", "sums", "word-problems",
+    "arithmetic", "boolean", "choose", "copy", "counting", "facts", "lookup", "lookup-private", "multiple-choice",
+    "ranking", "sorting", "sums", "word-problems",
 }  # fmt: skip
 
 
