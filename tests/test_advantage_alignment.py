@@ -20,6 +20,7 @@ from shoal.posttrain.problems.bargaining import (
 )
 from shoal.posttrain.problems.recurrent_bargaining import RecurrentDilemma, always, chance_after, remembered
 
+pytestmark = pytest.mark.usefixtures("quick_compilation")
 KEY = jax.random.key(0)
 
 
