@@ -14,7 +14,7 @@ from shoal.models.local.cards import models_dir
 PREFIX = "tiny-"
 CARD = "card.json"
 SMALL = {"width": 64, "layers": 3, "heads": 2, "inner": 128}
-"""Shape of about 0.13 M parameters. Two wide heads find a word again that four narrow ones do not."""
+"""Shape of about 0.13 M parameters."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +28,7 @@ class Skill:
         batch: examples in a step.
         learning_rate: at its highest.
         optimiser: Muon with AdamW for what is no matrix, or AdamW alone; see ``shoal.posttrain.tiny.imitate``.
-        reading: weight of predicting the prompt's own characters. What stands in it twice teaches to find things.
+        reading: weight of predicting the prompt's own characters.
         shape: of the network where it differs from ``TINY``, see ``tiny_network``.
         bare: share of the examples in which the prompt is the question alone: short, so that many make a batch, and
             with nothing but the skill to be learned from them.
